@@ -2,5 +2,30 @@
 //!
 //! This crate stands alone: it knows nothing of parties, encryption or rounds. Everything here is a pure function of its
 //! arguments, and everything that two parties must agree on bit by bit uses `libm`, never the platform's mathematics.
+//!
+//! Every learning step has two halves: a vector of statistics over one party's own rows, and a result from the sum of such
+//! vectors. The order of the steps, each half a function:
+//!
+//! | step | at each party | from the sum |
+//! |---|---|---|
+//! | 1 | [`grid::profile`] | [`grid::grids`] |
+//! | 2 | [`grid::label_counts`] | [`binning::bin_columns`], [`selection::by_information_value`] |
+//! | 3 | [`selection::correlation_statistics`] | [`selection::by_correlation`] |
+//! | 4.. | [`glm::logistic_statistics`] | [`glm::Newton::step`], [`selection::weakest`], [`scorecard::Scorecard::new`] |
+//! | last | [`metrics::ScoreHistogram::of`] | [`metrics::Ranking::of`], [`metrics::calibration`] |
+//!
+//! [`pooled::train`] runs all of them in the clear: the twin that a federation is compared with, and a bank's own model.
+//!
+//! **Orientation**, everywhere: a label `true` is bad; weight of evidence, log-odds, points and scores are high for good firms.
+#![deny(missing_docs)]
 
+pub mod binning;
+pub mod export;
+pub mod glm;
+pub mod grid;
+pub mod metrics;
+pub mod pooled;
+pub mod scorecard;
+pub mod selection;
+mod symmetric;
 pub mod table;
