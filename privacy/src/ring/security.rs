@@ -1,0 +1,1 @@
+//! How hard the rings are to break.
