@@ -93,36 +93,36 @@ fn main() -> common::Result<()> {
     };
     let candidates: Vec<(&str, ScorecardOptions)> = vec![
         ("job's options", base.clone()),
-        ("max_bins 4", vary(&|o| o.binning.max_bins = 4)),
         ("max_bins 8", vary(&|o| o.binning.max_bins = 8)),
         (
-            "max_bins 10, fraction .02",
-            vary(&|o| (o.binning.max_bins, o.binning.min_bin_fraction) = (10, 0.02)),
+            "min_bin_fraction .02",
+            vary(&|o| o.binning.min_bin_fraction = 0.02),
         ),
         (
-            "max_bins 6, fraction .02",
-            vary(&|o| o.binning.min_bin_fraction = 0.02),
+            "min_bin_fraction .02, p <= .2",
+            vary(&|o| (o.binning.min_bin_fraction, o.selection.max_p_value) = (0.02, 0.2)),
         ),
         (
             "no evidence asked",
             vary(&|o| o.binning.min_chi_square = 0.0),
         ),
         ("not monotone", vary(&|o| o.binning.monotone = false)),
-        (
-            "not monotone, 10 bins, .02",
-            vary(&|o| {
-                (
-                    o.binning.monotone,
-                    o.binning.max_bins,
-                    o.binning.min_bin_fraction,
-                ) = (false, 10, 0.02)
-            }),
-        ),
         ("smoothing 5", vary(&|o| o.binning.smoothing = 5.0)),
-        ("fine_cells 128", vary(&|o| o.binning.fine_cells = 128)),
         ("ridge 0.01", vary(&|o| o.regression.ridge = 0.01)),
         ("ridge 10", vary(&|o| o.regression.ridge = 10.0)),
-        ("p <= 0.2", vary(&|o| o.selection.max_p_value = 0.2)),
+        ("p <= .2", vary(&|o| o.selection.max_p_value = 0.2)),
+        ("p <= 1", vary(&|o| o.selection.max_p_value = 1.0)),
+        ("any sign", vary(&|o| o.selection.require_positive = false)),
+        (
+            "any sign, .02, p <= .2",
+            vary(&|o| {
+                (
+                    o.selection.require_positive,
+                    o.binning.min_bin_fraction,
+                    o.selection.max_p_value,
+                ) = (false, 0.02, 0.2)
+            }),
+        ),
         ("iv >= .005", vary(&|o| o.selection.min_iv = 0.005)),
         (
             "correlation <= .6",

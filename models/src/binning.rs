@@ -39,7 +39,7 @@ impl Default for BinningOptions {
     fn default() -> Self {
         BinningOptions {
             max_bins: 6,
-            min_bin_fraction: 0.05,
+            min_bin_fraction: 0.02,
             min_bin_rows: 30.0,
             monotone: true,
             smoothing: 0.5,
@@ -208,6 +208,8 @@ pub struct Binning {
     pub monotone: Trend,
     /// Set when the values are not divided, with the reason.
     pub flat: Option<Flat>,
+    /// The smoothing behind the WOE values, so that anybody with the counts can recompute them.
+    pub smoothing: f64,
 }
 
 /// Turns the summed round-2 vector into bins, one [`Binning`] per column of the job.
@@ -360,6 +362,7 @@ fn bin_column(
         iv,
         monotone,
         flat,
+        smoothing: options.smoothing,
     }
 }
 

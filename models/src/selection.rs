@@ -15,7 +15,8 @@ pub struct SelectionOptions {
     pub suspicious_iv: f64,
     /// Largest |correlation| of the WOE values of two variables.
     pub max_correlation: f64,
-    /// Largest p-value in the fitted regression.
+    /// Largest p-value in the fitted regression. The default is mild: for prediction, a variable with the right sign and a
+    /// p-value of 0.1 is better kept than dropped.
     pub max_p_value: f64,
     /// Drop variables whose coefficient has the sign opposite to their WOE: their points would read the wrong way round.
     pub require_positive: bool,
@@ -29,7 +30,7 @@ impl Default for SelectionOptions {
             min_iv: 0.02,
             suspicious_iv: 0.5,
             max_correlation: 0.75,
-            max_p_value: 0.05,
+            max_p_value: 0.2,
             require_positive: true,
             max_variables: 20,
         }
