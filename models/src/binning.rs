@@ -344,8 +344,8 @@ fn bin_column(
     }
     let few = missing[0] + missing[1] < options.min_bin_rows;
     bins.push(totals.bin(BinKind::Missing, missing, few));
-    // Undivided values against no usable missing bin say nothing; against missing rows they do.
-    if flat.is_some() && few {
+    // One usable bin says nothing; undivided values against enough missing rows do.
+    if flat.is_some() && (few || matches!(flat, Some(Flat::TooFewRows | Flat::AllMissing))) {
         for bin in &mut bins {
             (bin.woe, bin.iv, bin.neutral) = (0.0, 0.0, true);
         }
