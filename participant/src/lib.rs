@@ -1,1 +1,5 @@
 //! 
+
+pub mod config;
+pub mod policy;
+pub mod source;
