@@ -1,1 +1,21 @@
-//! 
+//! The rules of the game: who may say what, when, and what follows from it.
+//!
+//! No I/O, no async, no clock, no randomness of its own: time and random bytes come in by argument. A coordinator, a
+//! participant and a simulation run exactly this code.
+//!
+//! * [`job`]: what the parties are asked to agree to.
+//! * [`roster`]: who takes part; a [`roster::Session`] exists only once every signature on it was verified.
+//! * [`message`]: the messages M1 to M4 of a round, received and verified.
+//! * [`state`]: the coordinator's side as decide/apply over [`journal`] events.
+//! * [`contribution`]: the participant's side of one round.
+//! * [`horizontal`]: what is computed, round by round.
+
+pub mod contribution;
+pub mod error;
+pub mod horizontal;
+pub mod id;
+pub mod job;
+pub mod journal;
+pub mod message;
+pub mod roster;
+pub mod state;

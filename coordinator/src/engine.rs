@@ -1,0 +1,422 @@
+//! One job at the coordinator: the protocol's state, its journal's tip and its running sum.
+//!
+//! The engine does no networking and keeps no clock; the service and the simulation both drive it:
+//! [`Engine::plan`] gives the journal entries that a command leads to, the caller stores them, and [`Engine::commit`]
+//! makes them count. What is not stored never happened.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Read},
+    sync::Arc,
+};
+
+use haihe_privacy::{
+    digest::Digest,
+    secure_sum::{Adder, Quantiser, Scheme, ShareSum, SumContext, SumParameters},
+    sign::{Signature, SigningKey},
+};
+use haihe_protocol::{
+    error::Violation,
+    horizontal::Task,
+    id::{JobId, PartyId, Timestamp},
+    journal::{Entry, Event, JournalError},
+    message::{Answer, Contribution, RoundSpec, SurvivorSet, Verified},
+    roster::{Confirmation, Decline, Join, Trust},
+    state::{Command, Job, OpenRequest, Receipt, Refusal},
+};
+
+use crate::blobs::{BlobKey, Blobs};
+
+/// Who this coordinator is.
+pub struct Identity {
+    /// What it trusts.
+    pub trust: Trust,
+    /// Its signing certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Its signing key.
+    pub key: SigningKey,
+}
+
+/// Why a command could not be carried out. Nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The message breaks a rule; its sender's or our fault as [`Violation::fault`] says.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// The job does not take this message now.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// The store of ciphertexts failed: ours to repair.
+    #[error("the coordinator's store of ciphertexts failed: {0}")]
+    Blobs(#[from] io::Error),
+}
+
+/// Journal entries that a command leads to, not yet stored.
+#[derive(Debug)]
+#[must_use = "entries count only after they are stored and committed"]
+pub struct Planned {
+    /// To be stored in this order.
+    pub entries: Vec<Entry>,
+    events: Vec<Event>,
+}
+
+impl Planned {
+    /// What to tell the sender.
+    pub fn receipt(&self) -> Receipt {
+        Receipt::of(&self.events)
+    }
+
+    /// The entries with the names of their events, for the store.
+    pub fn named(&self) -> Vec<(Entry, &'static str)> {
+        self.entries.iter().cloned().zip(self.events.iter().map(Event::kind)).collect()
+    }
+
+    /// One line per event, for the log: names, numbers, digests.
+    pub fn lines(&self) -> Vec<String> {
+        self.events.iter().map(describe).collect()
+    }
+
+    /// True if nothing happens.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}
+
+/// An upload whose head was verified.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// Its head.
+    pub contribution: Verified<Contribution>,
+    /// Sealed shares, in committee order.
+    pub sealed_shares: Vec<Vec<u8>>,
+    /// Where its ciphertext goes.
+    pub key: BlobKey,
+}
+
+struct RunningSum {
+    round: u64,
+    parameters: SumParameters,
+    adder: Box<dyn Adder>,
+    added: BTreeSet<PartyId>,
+}
+
+/// One job at the coordinator.
+pub struct Engine {
+    identity: Arc<Identity>,
+    scheme: Arc<dyn Scheme>,
+    job: Job,
+    next: u64,
+    tip: Digest,
+    sum: Option<RunningSum>,
+    /// Increases with every committed entry: what watchers compare.
+    version: u64,
+}
+
+fn ciphertext_key(job: &JobId, c: &Contribution) -> BlobKey {
+    let name = format!("{}-{}.ciphertext", c.party, &c.commitment.to_hex()[..16]);
+    BlobKey { job: job.short(), round: c.round, name }
+}
+
+fn shares_key(job: &JobId, c: &Contribution) -> BlobKey {
+    let name = format!("{}-{}.shares", c.party, &c.commitment.to_hex()[..16]);
+    BlobKey { job: job.short(), round: c.round, name }
+}
+
+impl Engine {
+    /// A job from the entries of its journal.
+    pub fn recover(
+        entries: &[Entry],
+        identity: Arc<Identity>,
+        scheme: Arc<dyn Scheme>,
+    ) -> Result<Self, JournalError> {
+        let job = Job::replay(entries, identity.trust.clone(), identity.certificate.clone())?;
+        let tip = entries.last().map_or_else(Entry::genesis, |e| e.digest);
+        let next = entries.len() as u64;
+        Ok(Self { identity, scheme, job, next, tip, sum: None, version: next })
+    }
+
+    /// The job's state.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Increases whenever something happened.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The coordinator's signature on a round's specification.
+    pub fn sign_spec(&self, spec: &RoundSpec) -> Signature {
+        spec.sign(&self.identity.key)
+    }
+
+    /// The coordinator's signature on a survivor set.
+    pub fn sign_survivors(&self, set: &SurvivorSet) -> Signature {
+        set.sign(&self.identity.key)
+    }
+
+    /// Checks a received wish to join.
+    pub fn verify_join(&self, join: Join, now: Timestamp) -> Result<Command, EngineError> {
+        let head = self.job.head();
+        Ok(Command::Join(Verified::join(join, &head.job, &head.spec, &self.identity.trust, now)?))
+    }
+
+    /// Checks a received refusal.
+    pub fn verify_decline(&self, decline: Decline, now: Timestamp) -> Result<Command, EngineError> {
+        let head = self.job.head();
+        Ok(Command::Decline(Verified::decline(decline, &head.job, &head.spec, &self.identity.trust, now)?))
+    }
+
+    /// Checks a received confirmation.
+    pub fn verify_confirmation(&self, c: Confirmation) -> Result<Command, EngineError> {
+        match self.job.proposal() {
+            Some((roster, keys)) => Ok(Command::Confirm(Verified::confirmation(c, roster, keys)?)),
+            None => Err(Refusal::Phase { phase: self.job.phase_name(), message: "confirmation" }.into()),
+        }
+    }
+
+    /// Checks a received answer.
+    pub fn verify_answer(&self, answer: Answer) -> Result<Option<Command>, EngineError> {
+        match self.job.asked() {
+            Some((spec, survivors, session)) if spec.round == answer.round => {
+                Ok(Some(Command::Answer(Verified::answer(answer, survivors, session, spec)?)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Checks the head of an upload. `Err(receipt)` if there is nothing to upload.
+    pub fn begin_upload(
+        &self,
+        contribution: Contribution,
+        sealed_shares: Vec<Vec<u8>>,
+    ) -> Result<Result<Upload, Receipt>, EngineError> {
+        if let Some(known) = self.job.accepted_from(&contribution.party)
+            && known.round == contribution.round
+        {
+            return Ok(Err(if *known == contribution {
+                Receipt::AlreadyAccepted
+            } else {
+                let (party, round) = (contribution.party, contribution.round);
+                Receipt::Rejected(Violation::SecondContribution { party, round }.to_string())
+            }));
+        }
+        let Some((spec, session)) = self.job.open_round().zip(self.job.session()) else {
+            return Ok(Err(Receipt::Late(format!("round {} is closed", contribution.round))));
+        };
+        if contribution.round < spec.round {
+            return Ok(Err(Receipt::Late(format!("round {} is closed", contribution.round))));
+        }
+        let contribution = Verified::contribution(contribution, &sealed_shares, session, spec)?;
+        let key = ciphertext_key(&self.job.head().job, &contribution);
+        Ok(Ok(Upload { contribution, sealed_shares, key }))
+    }
+
+    /// The blob that an upload with this commitment goes to.
+    pub fn upload_key(&self, party: &PartyId, round: u64, commitment: &Digest) -> BlobKey {
+        let name = format!("{party}-{}.ciphertext", &commitment.to_hex()[..16]);
+        BlobKey { job: self.job.head().job.short(), round, name }
+    }
+
+    /// Checks a complete upload against its commitment and adds it to the running sum.
+    pub fn finish_upload(&mut self, upload: Upload, blobs: &dyn Blobs) -> Result<Command, EngineError> {
+        let c = &upload.contribution;
+        let (party, round) = (c.party.clone(), c.round);
+        if self.job.open_round().is_none_or(|s| s.round != round) {
+            // Closed while the bytes came in: the decision counts it as late.
+            return Ok(Command::Contribute { contribution: upload.contribution, bytes: 0 });
+        }
+        blobs.sync(&upload.key)?;
+        self.ensure_sum(blobs)?;
+        match self.add(c, blobs) {
+            Ok(()) => {}
+            Err(EngineError::Violation(violation)) => {
+                // The running sum holds part of a bad ciphertext: it is made anew from the good ones when needed.
+                self.sum = None;
+                blobs.remove(&upload.key)?;
+                return Ok(Command::Reject { party, round, reason: violation.to_string() });
+            }
+            Err(other) => {
+                self.sum = None;
+                return Err(other);
+            }
+        }
+        let key = shares_key(&self.job.head().job, c);
+        blobs.remove(&key)?;
+        blobs.append(&key, 0, &upload.sealed_shares.concat())?;
+        blobs.sync(&key)?;
+        let shares: usize = upload.sealed_shares.iter().map(Vec::len).sum();
+        let bytes = c.ciphertext_bytes + shares as u64;
+        Ok(Command::Contribute { contribution: upload.contribution, bytes })
+    }
+
+    /// The sealed shares that the survivors meant for the committee member at `position`.
+    pub fn sealed_shares_for(
+        &self,
+        position: u32,
+        survivors: &SurvivorSet,
+        blobs: &dyn Blobs,
+    ) -> io::Result<Vec<Vec<u8>>> {
+        let mut shares = Vec::with_capacity(survivors.survivors.len());
+        for survivor in &survivors.survivors {
+            let key = shares_key(&self.job.head().job, survivor);
+            let mut all = Vec::new();
+            blobs.read(&key)?.read_to_end(&mut all)?;
+            let size = all.len() / survivor.share_digests.len().max(1);
+            let start = position as usize * size;
+            let share = all.get(start..start + size).ok_or(io::ErrorKind::UnexpectedEof)?;
+            shares.push(share.to_vec());
+        }
+        Ok(shares)
+    }
+
+    fn ensure_sum(&mut self, blobs: &dyn Blobs) -> Result<(), EngineError> {
+        let (spec, accepted) = match (self.job.open_round(), self.job.asked()) {
+            (Some(spec), _) => (spec.clone(), self.job.accepted()),
+            (None, Some((spec, _, _))) => (spec.clone(), self.job.accepted()),
+            (None, None) => return Ok(()),
+        };
+        if self.sum.as_ref().is_some_and(|s| s.round == spec.round) {
+            return Ok(());
+        }
+        let accepted: Vec<Contribution> =
+            accepted.into_iter().filter_map(|p| self.job.accepted_from(p)).cloned().collect();
+        let context = SumContext { session: spec.session, round: spec.round };
+        let adder = self.scheme.adder(&spec.parameters, &context);
+        self.sum = Some(RunningSum { round: spec.round, parameters: spec.parameters, adder, added: BTreeSet::new() });
+        for contribution in accepted {
+            self.add(&contribution, blobs)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, c: &Contribution, blobs: &dyn Blobs) -> Result<(), EngineError> {
+        let Some(sum) = &mut self.sum else { return Ok(()) };
+        if sum.added.contains(&c.party) {
+            return Ok(());
+        }
+        let party = || c.party.clone();
+        let mut reader = blobs.read(&ciphertext_key(&self.job.head().job, c))?;
+        let mut chunk = vec![0; sum.parameters.chunk_bytes()];
+        let mut hash = blake3::Hasher::new();
+        for index in 0..sum.parameters.chunks() {
+            reader.read_exact(&mut chunk)?;
+            hash.update(&chunk);
+            sum.adder
+                .add_chunk(index, &chunk)
+                .map_err(|_| Violation::Malformed { party: party(), chunk: index })?;
+        }
+        if Digest::from_bytes(*hash.finalize().as_bytes()) != c.commitment {
+            return Err(Violation::Commitment { party: party() }.into());
+        }
+        sum.adder.finish_contribution().map_err(|_| Violation::Malformed { party: party(), chunk: sum.parameters.chunks() })?;
+        sum.added.insert(party());
+        Ok(())
+    }
+
+    /// Opens the sum if it may be opened now. Consumes the running sum.
+    pub fn open_sum(&mut self, now: Timestamp, blobs: &dyn Blobs) -> Result<Option<Command>, EngineError> {
+        let Some(request) = self.job.ready_to_open(now) else { return Ok(None) };
+        self.ensure_sum(blobs)?;
+        let Some(sum) = self.sum.take() else { return Ok(None) };
+        Ok(Some(match self.open(sum, &request) {
+            Ok((sum, wrong_answers)) => Command::Opened { sum, wrong_answers },
+            Err(reason) => Command::NotOpened { reason },
+        }))
+    }
+
+    fn open(&self, sum: RunningSum, request: &OpenRequest) -> Result<(Vec<f64>, Vec<PartyId>), String> {
+        let rule = &request.session.roster().rule;
+        let parameters = &request.spec.parameters;
+        let mut answers = Vec::with_capacity(request.answers.len());
+        let mut wrong = Vec::new();
+        for (position, party, bytes) in &request.answers {
+            match ShareSum::from_bytes(bytes, parameters.set(), rule) {
+                Ok(answer) => answers.push((*position, answer)),
+                Err(_) => wrong.push(party.clone()),
+            }
+        }
+        let contributors = request.survivors.len() as u32;
+        let opened = sum.adder.open(rule, &answers, contributors).map_err(|e| e.to_string())?;
+        let members = request.session.committee();
+        let named = opened.wrong_answers.iter().filter_map(|p| members.get(*p as usize));
+        wrong.extend(named.map(|i| request.session.party(*i).clone()));
+        let task = Task::from_json(&request.spec.task_json).ok_or("the task cannot be read")?;
+        let segments =
+            task.segments(&self.job.head().spec, request.session.parties()).map_err(|e| e.to_string())?;
+        let quantiser = Quantiser::new(segments, parameters.value_bits()).map_err(|e| e.to_string())?;
+        Ok((quantiser.dequantise(&opened.sum, contributors), wrong))
+    }
+
+    /// The entries that a command leads to.
+    pub fn plan(&self, now: Timestamp, command: Command) -> Result<Planned, EngineError> {
+        let events = self.job.decide(now, command)?;
+        let mut entries = Vec::with_capacity(events.len());
+        let mut tip = self.tip;
+        for (i, event) in events.iter().enumerate() {
+            let entry = Entry::after(&tip, self.next + i as u64, now, event);
+            tip = entry.digest;
+            entries.push(entry);
+        }
+        Ok(Planned { entries, events })
+    }
+
+    /// Makes stored entries count.
+    pub fn commit(&mut self, planned: Planned, blobs: &dyn Blobs) {
+        for (entry, event) in planned.entries.into_iter().zip(planned.events) {
+            let finished = match &event {
+                Event::SumOpened { round, .. } | Event::RoundLost { round, .. } => Some(*round),
+                Event::JobFinished { .. } | Event::JobFailed { .. } | Event::JobCancelled { .. } => Some(u64::MAX),
+                _ => None,
+            };
+            self.job.apply(entry.at, event);
+            self.next = entry.sequence + 1;
+            self.tip = entry.digest;
+            self.version += 1;
+            if let Some(round) = finished {
+                self.sum = None;
+                // Only disk space is at stake: what cannot be removed now is removed with the next round.
+                let _ = blobs.remove_rounds(&self.job.head().job.short(), round);
+            }
+        }
+    }
+}
+
+/// An event in one line, without anything secret: there is nothing secret in events.
+fn describe(event: &Event) -> String {
+    let list = |parties: &[PartyId]| match parties {
+        [] => "nobody".to_owned(),
+        some => some.iter().map(PartyId::as_str).collect::<Vec<_>>().join(", "),
+    };
+    match event {
+        Event::JobOpened { by, .. } => format!("job opened by {by}"),
+        Event::Joined { join } => format!("{} joined", join.party),
+        Event::Declined { decline } => format!("{} declined: {}", decline.party, decline.reason),
+        Event::RosterProposed { roster } => format!("roster of {} proposed", roster.entries.len()),
+        Event::Confirmed { confirmation } => format!("{} confirmed the roster", confirmation.party),
+        Event::SessionOpened { session } => format!("session {session} opened"),
+        Event::RoundOpened { spec } => format!("round {} opened: {} values", spec.round, spec.parameters.dimension()),
+        Event::ContributionAccepted { contribution, bytes } => {
+            format!("round {}: contribution of {} accepted, {bytes} bytes", contribution.round, contribution.party)
+        }
+        Event::ContributionRejected { party, round, reason } => {
+            format!("round {round}: contribution of {party} rejected: {reason}")
+        }
+        Event::ContributionLate { party, round } => format!("round {round}: contribution of {party} came late"),
+        Event::ContributionsClosed { round, survivors, absent, .. } => {
+            format!("round {round}: closed with {} contributions; absent: {}", survivors.len(), list(absent))
+        }
+        Event::Answered { answer } => format!("round {}: {} answered", answer.round, answer.party),
+        Event::SumOpened { round, summary, wrong_answers, .. } if wrong_answers.is_empty() => {
+            format!("round {round}: {}: {}", summary.step, summary.text)
+        }
+        Event::SumOpened { round, summary, wrong_answers, .. } => {
+            let wrong = list(wrong_answers);
+            format!("round {round}: {}: {}; wrong answers of {wrong} were corrected", summary.step, summary.text)
+        }
+        Event::RoundLost { round, reason, .. } => format!("round {round} lost: {reason}"),
+        Event::JobFinished { .. } => "job finished".to_owned(),
+        Event::JobFailed { reason } => format!("job failed: {reason}"),
+        Event::JobCancelled { by, reason } => format!("job cancelled by {by}: {reason}"),
+    }
+}

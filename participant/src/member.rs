@@ -1,0 +1,529 @@
+//! A participant's side of a job, step by step, without network or clock.
+//!
+//! Every step first looks into the vault: if it was taken before, the very same answer is given again, so that asking
+//! twice, or restarting, never makes a participant say two different things.
+
+use std::{io, sync::Arc};
+
+use haihe_models::table::Table;
+use haihe_privacy::{
+    digest::Digest,
+    seal::SealingKey,
+    secure_sum::roles::Scheme,
+    sign::{Signature, SigningKey},
+};
+use haihe_protocol::{
+    contribution::{self, ContributeError, Prepared},
+    error::Violation,
+    horizontal::PlanError,
+    id::{JobId, PartyId, Timestamp},
+    job::{JobProblem, JobSpec},
+    journal::{self, Entry, JournalError},
+    message::{Answer, RoundSpec, SurvivorSet, Verified},
+    roster::{Confirmation, Decline, Join, Roster, Session, Trust},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::vault::Vault;
+
+/// Who this participant is.
+pub struct Identity {
+    /// Its name.
+    pub party: PartyId,
+    /// What it trusts.
+    pub trust: Trust,
+    /// Its signing certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Its signing key.
+    pub key: SigningKey,
+}
+
+/// Why a step was not taken. Nothing was said to anybody.
+#[derive(Debug, thiserror::Error)]
+pub enum MemberError {
+    /// The coordinator, or another party through it, broke a rule.
+    #[error("refused: {0}")]
+    Violation(#[from] Violation),
+    /// The job file is not one.
+    #[error("the coordinator offered an invalid job: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Job(Vec<JobProblem>),
+    /// The job's id does not fit its file.
+    #[error("the coordinator offered a job whose id does not follow from its file")]
+    JobId,
+    /// This participant never joined the job.
+    #[error("this participant has no record of job {0}; its vault may have been moved or cleared. It cannot go on in \
+             this job: cancel the job and submit it again")]
+    Unknown(String),
+    /// The task cannot be performed on the data.
+    #[error("the task cannot be performed: {0}")]
+    Task(#[from] PlanError),
+    /// The vector cannot be contributed.
+    #[error(transparent)]
+    Contribute(#[from] ContributeError<io::Error>),
+    /// The vault failed: ours to repair.
+    #[error("the vault failed: {0}; check the disk and the permissions of the state folder")]
+    Vault(#[from] io::Error),
+    /// A record in the vault is damaged: ours to repair.
+    #[error("the record {name} in the vault is damaged: {detail}; restore the vault, or leave the job")]
+    Record {
+        /// Record.
+        name: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The participant's own journal is damaged.
+    #[error("this participant's own journal is damaged: {0}")]
+    Journal(#[from] JournalError),
+}
+
+/// What a participant notes in its own journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Note {
+    /// Joined a job.
+    Joined {
+        /// Job.
+        job: JobId,
+        /// Name of the job.
+        name: String,
+        /// Own rows that will be used.
+        rows: u64,
+    },
+    /// Declined a job.
+    Declined {
+        /// Job.
+        job: JobId,
+        /// Why.
+        reason: String,
+    },
+    /// Signed a roster.
+    Confirmed {
+        /// Session.
+        session: Digest,
+        /// Who is in it.
+        parties: Vec<PartyId>,
+    },
+    /// Encrypted a vector.
+    Contributed {
+        /// Round.
+        round: u64,
+        /// Step of the plan.
+        step: String,
+        /// Specification of the round.
+        spec: Digest,
+        /// Commitment to the ciphertext.
+        commitment: Digest,
+        /// Length of the vector.
+        dimension: u64,
+        /// Bytes sent: ciphertext and sealed shares.
+        bytes: u64,
+    },
+    /// Answered for a survivor set.
+    Answered {
+        /// Round.
+        round: u64,
+        /// The set.
+        survivors: Digest,
+        /// Its size.
+        parties: u32,
+    },
+    /// The job is over.
+    Closed {
+        /// Digest of the result, or none.
+        transcript: Option<Digest>,
+        /// Why it stopped.
+        reason: Option<String>,
+    },
+}
+
+/// Secrets and public facts of one job; lives in the vault only.
+#[derive(Serialize, Deserialize)]
+struct JobRecord {
+    toml: String,
+    opened: Timestamp,
+    sealing_key: String,
+    beacon_nonce: [u8; 32],
+    join: Join,
+}
+
+/// What was contributed to one round; written before anything is sent.
+#[derive(Serialize, Deserialize)]
+struct RoundRecord {
+    spec: Digest,
+    round: u64,
+    contribution: haihe_protocol::message::Contribution,
+    sealed_shares: Vec<String>,
+}
+
+/// The roster and its confirmations, as the coordinator sends them along.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionParts {
+    /// Roster.
+    pub roster: Roster,
+    /// One per party.
+    pub confirmations: Vec<Confirmation>,
+}
+
+const RECORD: &str = "job.json";
+const DECLINED: &str = "declined.json";
+const PINNED: &str = "roster-pin.json";
+const SESSION: &str = "session.json";
+const ROUND: &str = "round.json";
+const CIPHERTEXT: &str = "round.ciphertext";
+const ANSWERED: &str = "answered.json";
+const JOURNAL: &str = "journal.jsonl";
+
+/// A participant.
+pub struct Member {
+    identity: Identity,
+    scheme: Arc<dyn Scheme>,
+    vault: Box<dyn Vault>,
+    /// Sessions that were verified in this process.
+    sessions: std::collections::BTreeMap<JobId, Session>,
+}
+
+/// A ciphertext that waits in the vault to be sent.
+pub struct Outgoing {
+    /// Head and sealed shares.
+    pub prepared: Prepared,
+    /// Step of the plan, for people.
+    pub step: String,
+}
+
+fn decode<T: serde::de::DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, MemberError> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| MemberError::Record { name: name.to_owned(), detail: format!("line {}", e.line()) })
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("records are plain data with string keys")
+}
+
+impl Member {
+    /// A participant with its vault.
+    pub fn new(identity: Identity, scheme: Arc<dyn Scheme>, vault: Box<dyn Vault>) -> Self {
+        Self { identity, scheme, vault, sessions: std::collections::BTreeMap::new() }
+    }
+
+    /// Who this participant is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn record<T: serde::de::DeserializeOwned>(&self, job: &JobId, name: &str) -> Result<Option<T>, MemberError> {
+        match self.vault.get(job, name)? {
+            None => Ok(None),
+            Some(bytes) => decode(name, &bytes).map(Some),
+        }
+    }
+
+    fn joined(&self, job: &JobId) -> Result<JobRecord, MemberError> {
+        self.record(job, RECORD)?.ok_or_else(|| MemberError::Unknown(job.short()))
+    }
+
+    /// The job file as this participant knows it, if it joined.
+    pub fn spec(&self, job: &JobId) -> Result<JobSpec, MemberError> {
+        JobSpec::parse(&self.joined(job)?.toml).map_err(MemberError::Job)
+    }
+
+    fn note(&mut self, now: Timestamp, job: &JobId, note: &Note) -> Result<(), MemberError> {
+        let entries = self.journal(job)?;
+        let tip = entries.last().map_or_else(Entry::genesis, |e| e.digest);
+        let entry = Entry::after(&tip, entries.len() as u64, now, note);
+        let line = String::from_utf8(encode(&entry)).expect("JSON is UTF-8");
+        Ok(self.vault.append(job, JOURNAL, &line)?)
+    }
+
+    /// This participant's own journal of a job; its chain is verified.
+    pub fn journal(&self, job: &JobId) -> Result<Vec<Entry>, MemberError> {
+        let bytes = self.vault.get(job, JOURNAL)?.unwrap_or_default();
+        let mut lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').collect();
+        // A line without its end was being written when the process was killed: it was never relied on.
+        lines.pop();
+        let entries: Vec<Entry> = lines.iter().map(|l| decode(JOURNAL, l)).collect::<Result<_, _>>()?;
+        journal::verify(&entries)?;
+        Ok(entries)
+    }
+
+    /// Reads an offered job; checks that its id follows from its file.
+    pub fn offered(&self, job: &JobId, toml: &str, opened: Timestamp) -> Result<JobSpec, MemberError> {
+        if JobId::of(toml, opened) != *job {
+            return Err(MemberError::JobId);
+        }
+        JobSpec::parse(toml).map_err(MemberError::Job)
+    }
+
+    /// What was said to this offer before, if anything.
+    pub fn earlier_reply(&self, job: &JobId) -> Result<Option<Result<Join, Decline>>, MemberError> {
+        if let Some(record) = self.record::<JobRecord>(job, RECORD)? {
+            return Ok(Some(Ok(record.join)));
+        }
+        Ok(self.record::<Decline>(job, DECLINED)?.map(Err))
+    }
+
+    /// Joins a job that policy and data allow. `secrets` are fresh random bytes: the sealing key and the beacon nonce.
+    pub fn join(
+        &mut self,
+        now: Timestamp,
+        job: &JobId,
+        (toml, opened): (&str, Timestamp),
+        rows: u64,
+        secrets: [[u8; 32]; 2],
+    ) -> Result<Join, MemberError> {
+        let spec = self.offered(job, toml, opened)?;
+        let [sealing, beacon_nonce] = secrets;
+        let sealing_key = SealingKey::derive(&sealing);
+        let join = Join::signed(
+            *job,
+            self.identity.party.clone(),
+            self.identity.certificate.clone(),
+            sealing_key.public_key(),
+            &beacon_nonce,
+            &self.identity.key,
+        );
+        let record = JobRecord {
+            toml: toml.to_owned(),
+            opened,
+            sealing_key: hex::encode(sealing),
+            beacon_nonce,
+            join: join.clone(),
+        };
+        self.vault.put(job, RECORD, &encode(&record))?;
+        self.note(now, job, &Note::Joined { job: *job, name: spec.job.name, rows })?;
+        Ok(join)
+    }
+
+    /// Declines a job.
+    pub fn decline(&mut self, now: Timestamp, job: &JobId, reason: &str) -> Result<Decline, MemberError> {
+        let identity = &self.identity;
+        let decline =
+            Decline::signed(*job, identity.party.clone(), identity.certificate.clone(), reason, &identity.key);
+        self.vault.put(job, DECLINED, &encode(&decline))?;
+        self.note(now, job, &Note::Declined { job: *job, reason: decline.reason.clone() })?;
+        Ok(decline)
+    }
+
+    /// Verifies a proposed roster, pins it and signs it.
+    pub fn confirm(&mut self, now: Timestamp, job: &JobId, roster: &Roster) -> Result<Confirmation, MemberError> {
+        let record = self.joined(job)?;
+        let spec = JobSpec::parse(&record.toml).map_err(MemberError::Job)?;
+        roster.verify(job, &spec, &self.identity.trust, now)?;
+        if !roster.entries.contains(&record.join) {
+            return Err(Violation::OwnEntry { party: self.identity.party.clone() }.into());
+        }
+        let session = roster.digest();
+        let pinned: Option<(u32, Digest)> = self.record(job, PINNED)?;
+        match pinned {
+            Some((_, pinned)) if pinned == session => {}
+            // A later proposal leaves out a party that did not confirm; an earlier or second one is a trick.
+            Some((attempt, pinned)) if roster.attempt <= attempt || self.vault.get(job, SESSION)?.is_some() => {
+                return Err(Violation::OtherSession { message: "roster", got: session, pinned }.into());
+            }
+            _ => {
+                self.vault.put(job, PINNED, &encode(&(roster.attempt, session)))?;
+                let parties = roster.entries.iter().map(|e| e.party.clone()).collect();
+                self.note(now, job, &Note::Confirmed { session, parties })?;
+            }
+        }
+        let party = self.identity.party.clone();
+        Ok(Confirmation::signed(*job, party, session, record.beacon_nonce, &self.identity.key))
+    }
+
+    /// The session of a job: from memory, the vault, or the coordinator's message, always verified against the pin.
+    fn session(&mut self, now: Timestamp, job: &JobId, sent: Option<SessionParts>) -> Result<Session, MemberError> {
+        if let Some(session) = self.sessions.get(job) {
+            return Ok(session.clone());
+        }
+        let record = self.joined(job)?;
+        let spec = JobSpec::parse(&record.toml).map_err(MemberError::Job)?;
+        let stored: Option<SessionParts> = self.record(job, SESSION)?;
+        let fresh = stored.is_none();
+        let parts = stored.or(sent).ok_or_else(|| MemberError::Unknown(job.short()))?;
+        let pinned: Option<(u32, Digest)> = self.record(job, PINNED)?;
+        let (_, pinned) = pinned.ok_or_else(|| MemberError::Unknown(job.short()))?;
+        let got = parts.roster.digest();
+        if got != pinned {
+            return Err(Violation::OtherSession { message: "session", got, pinned }.into());
+        }
+        if fresh {
+            self.vault.put(job, SESSION, &encode(&parts))?;
+        }
+        let SessionParts { roster, confirmations } = parts;
+        let session = Session::establish(roster, confirmations, job, &spec, &self.identity.trust, now)?;
+        self.sessions.insert(*job, session.clone());
+        Ok(session)
+    }
+
+    /// Encrypts this participant's vector for a round. The ciphertext waits in the vault; see [`Member::ciphertext`].
+    ///
+    /// `seed` is fresh for every call. `verdict` is asked once the task is known and may refuse it (policy).
+    #[allow(clippy::too_many_arguments)]
+    pub fn contribute(
+        &mut self,
+        now: Timestamp,
+        job: &JobId,
+        spec: RoundSpec,
+        signature: &Signature,
+        session: Option<SessionParts>,
+        table: &Table,
+        seed: [u8; 32],
+    ) -> Result<Outgoing, MemberError> {
+        let session = self.session(now, job, session)?;
+        let job_spec = self.spec(job)?;
+        let digest = spec.digest();
+        let (spec, task) = spec.verify(signature, &session, &job_spec)?;
+        let last: Option<RoundRecord> = self.record(job, ROUND)?;
+        if let Some(last) = last {
+            if last.spec == digest {
+                let sealed_shares = last.sealed_shares.iter().map(hex::decode).collect::<Result<_, _>>();
+                let sealed_shares = sealed_shares
+                    .map_err(|e| MemberError::Record { name: ROUND.to_owned(), detail: e.to_string() })?;
+                let prepared = Prepared { contribution: last.contribution, sealed_shares };
+                return Ok(Outgoing { prepared, step: task.step().to_owned() });
+            }
+            if last.round == spec.round {
+                return Err(Violation::SecondSpec { round: spec.round }.into());
+            }
+            if last.round > spec.round {
+                return Err(Violation::StaleRound { got: spec.round, at: last.round }.into());
+            }
+        }
+        let me = self.identity.party.clone();
+        let index = session.index_of(&me)?;
+        let values = task.perform(&job_spec, table, index, session.parties())?;
+        let segments = task.segments(&job_spec, session.parties())?;
+        let mut spool = self.vault.spool(job, CIPHERTEXT)?;
+        let prepared = contribution::contribute(
+            &*self.scheme,
+            &session,
+            &spec,
+            &segments,
+            &values,
+            &me,
+            &self.identity.key,
+            seed,
+            |chunk| spool.write_all(chunk),
+        )?;
+        spool.finish()?;
+        let record = RoundRecord {
+            spec: digest,
+            round: spec.round,
+            contribution: prepared.contribution.clone(),
+            sealed_shares: prepared.sealed_shares.iter().map(hex::encode).collect(),
+        };
+        self.vault.put(job, ROUND, &encode(&record))?;
+        let shares: usize = prepared.sealed_shares.iter().map(Vec::len).sum();
+        let note = Note::Contributed {
+            round: spec.round,
+            step: task.step().to_owned(),
+            spec: digest,
+            commitment: prepared.contribution.commitment,
+            dimension: values.len() as u64,
+            bytes: prepared.contribution.ciphertext_bytes + shares as u64,
+        };
+        self.note(now, job, &note)?;
+        Ok(Outgoing { prepared, step: task.step().to_owned() })
+    }
+
+    /// The ciphertext of the last contribution.
+    pub fn ciphertext(&self, job: &JobId) -> io::Result<Box<dyn io::Read + Send>> {
+        self.vault.read(job, CIPHERTEXT)
+    }
+
+    /// Answers for a survivor set, once per round.
+    #[allow(clippy::too_many_arguments)]
+    pub fn answer(
+        &mut self,
+        now: Timestamp,
+        job: &JobId,
+        spec: RoundSpec,
+        spec_signature: &Signature,
+        survivors: SurvivorSet,
+        signature: &Signature,
+        sealed_shares: &[Vec<u8>],
+        session: Option<SessionParts>,
+    ) -> Result<Answer, MemberError> {
+        let session = self.session(now, job, session)?;
+        let job_spec = self.spec(job)?;
+        let (spec, _) = spec.verify(spec_signature, &session, &job_spec)?;
+        let me = self.identity.party.clone();
+        let survivors = survivors.verify(signature, sealed_shares, &me, &session, &spec)?;
+        self.check_own_view(job, &spec, &survivors)?;
+        let digest = survivors.digest();
+        if let Some(given) = self.record::<Answer>(job, ANSWERED)? {
+            if given.round == survivors.round && given.survivors == digest {
+                return Ok(given);
+            }
+            if given.round == survivors.round {
+                return Err(Violation::SecondSurvivorSet { round: survivors.round }.into());
+            }
+            if given.round > survivors.round {
+                return Err(Violation::StaleRound { got: survivors.round, at: given.round }.into());
+            }
+        }
+        let record = self.joined(job)?;
+        let sealing = hex::decode(&record.sealing_key).ok().and_then(|k| <[u8; 32]>::try_from(k).ok());
+        let sealing = sealing
+            .ok_or_else(|| MemberError::Record { name: RECORD.to_owned(), detail: "sealing key".to_owned() })?;
+        let answer = contribution::answer(
+            &survivors,
+            sealed_shares,
+            &session,
+            &spec,
+            &me,
+            &SealingKey::derive(&sealing),
+            &self.identity.key,
+        )?;
+        // Durable before anybody hears it: this is what makes "once per round" true over crashes.
+        self.vault.put(job, ANSWERED, &encode(&answer))?;
+        let parties = survivors.survivors.len() as u32;
+        self.note(now, job, &Note::Answered { round: survivors.round, survivors: digest, parties })?;
+        Ok(answer)
+    }
+
+    /// The specification and the commitment that the coordinator shows must be the ones that this participant saw and made.
+    fn check_own_view(
+        &self,
+        job: &JobId,
+        spec: &Verified<RoundSpec>,
+        survivors: &SurvivorSet,
+    ) -> Result<(), MemberError> {
+        let Some(own) = self.record::<RoundRecord>(job, ROUND)? else { return Ok(()) };
+        if own.round > spec.round {
+            return Err(Violation::StaleRound { got: spec.round, at: own.round }.into());
+        }
+        if own.round == spec.round {
+            if own.spec != spec.digest() {
+                return Err(Violation::SecondSpec { round: spec.round }.into());
+            }
+            let listed = survivors.survivors.iter().find(|s| s.party == self.identity.party);
+            if listed.is_some_and(|s| s.commitment != own.contribution.commitment) {
+                return Err(Violation::Commitment { party: self.identity.party.clone() }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the end of a job and forgets what is not needed any more. Returns false if that was done before.
+    pub fn close(
+        &mut self,
+        now: Timestamp,
+        job: &JobId,
+        outcome: Result<Digest, String>,
+    ) -> Result<bool, MemberError> {
+        let closed = |e: &Entry| matches!(e.event::<Note>(), Ok(Note::Closed { .. }));
+        if self.journal(job)?.iter().any(closed) {
+            return Ok(false);
+        }
+        for name in [CIPHERTEXT, ROUND] {
+            self.vault.remove(job, name)?;
+        }
+        self.sessions.remove(job);
+        let (transcript, reason) = match outcome {
+            Ok(transcript) => (Some(transcript), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        self.note(now, job, &Note::Closed { transcript, reason })?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,149 @@
+//! The participant's side of one round: a contribution (M2) and, as a committee member, an answer (M4).
+//!
+//! Plain functions: what must be remembered between them (the sealing key, which round was answered) is the vault's.
+
+use haihe_privacy::{
+    digest::{Digest, Transcript},
+    prg::SecretStream,
+    seal::{SealError, SealingKey, seal},
+    secure_sum::{EncryptError, KeyShare, QuantiseError, Quantiser, Scheme, Segment, ShareSum, SumContext},
+    sign::SigningKey,
+};
+
+use crate::{
+    error::Violation,
+    id::PartyId,
+    message::{Answer, Contribution, RoundSpec, SurvivorSet, Verified, share_digest},
+    roster::Session,
+};
+
+/// A contribution that is ready to be uploaded; its ciphertext went to the caller's sink.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    /// Signed head.
+    pub contribution: Contribution,
+    /// One per committee member, in committee order.
+    pub sealed_shares: Vec<Vec<u8>>,
+}
+
+/// Why a contribution could not be made. Ours to repair; nothing was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ContributeError<E: std::error::Error> {
+    /// A value cannot be encoded.
+    #[error("the vector cannot be encoded: {0}")]
+    Quantise(#[from] QuantiseError),
+    /// The vector could not be encrypted.
+    #[error("the vector cannot be encrypted: {0}")]
+    Sum(#[from] EncryptError),
+    /// A share could not be sealed.
+    #[error("a key share cannot be sealed: {0}")]
+    Seal(#[from] SealError),
+    /// This party is not in the session.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// The sink refused the ciphertext.
+    #[error("the ciphertext cannot be stored: {0}")]
+    Sink(#[source] E),
+}
+
+/// Context that binds a sealed share to its round, sender and receiver.
+fn share_context(round: u64, spec: &Digest, from: &PartyId, to: &PartyId) -> Digest {
+    Transcript::new("haihe/v1/share-context").u64(round).digest(spec).str(from.as_str()).str(to.as_str()).finish()
+}
+
+fn derive_seed(seed: &[u8; 32], purpose: &str) -> [u8; 32] {
+    *Transcript::new("haihe/v1/contribution-seed").bytes(seed).str(purpose).finish().as_bytes()
+}
+
+/// Quantises, encrypts and signs one vector.
+///
+/// `seed` must be fresh for every call: the one-time key, the noise and the rounding follow from it. A caller that may be
+/// interrupted stores what this function returned, never the seed.
+///
+/// # Errors
+/// If a value is not finite or out of its segment's bound, or if `sink` fails.
+#[allow(clippy::too_many_arguments)]
+pub fn contribute<E: std::error::Error>(
+    scheme: &dyn Scheme,
+    session: &Session,
+    spec: &Verified<RoundSpec>,
+    segments: &[Segment],
+    values: &[f64],
+    me: &PartyId,
+    key: &SigningKey,
+    seed: [u8; 32],
+    mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<Prepared, ContributeError<E>> {
+    session.index_of(me)?;
+    let parameters = &spec.parameters;
+    let quantiser = Quantiser::new(segments.to_vec(), parameters.value_bits())?;
+    let mut rounding = SecretStream::new(&derive_seed(&seed, "rounding"), 0);
+    let context = SumContext { session: session.digest(), round: spec.round };
+    let mut contributor = scheme.contributor(parameters, &context, derive_seed(&seed, "ring"));
+
+    let mut hash = blake3::Hasher::new();
+    let mut slots = vec![0u32; parameters.values_per_chunk()];
+    let mut chunk = Vec::with_capacity(parameters.chunk_bytes());
+    for (index, block) in values.chunks(parameters.values_per_chunk()).enumerate() {
+        let start = index * parameters.values_per_chunk();
+        let slots = &mut slots[..block.len()];
+        quantiser.quantise(start, block, slots, &mut rounding)?;
+        chunk.clear();
+        contributor.encrypt_chunk(index, slots, &mut chunk)?;
+        hash.update(&chunk);
+        sink(&chunk).map_err(ContributeError::Sink)?;
+    }
+
+    let shares = contributor.into_key_shares(&session.roster().rule);
+    let spec_digest = spec.digest();
+    let mut rng = SecretStream::new(&derive_seed(&seed, "seal"), 0);
+    let mut sealed_shares = Vec::with_capacity(shares.len());
+    for (share, member) in shares.iter().zip(session.committee()) {
+        let entry = &session.roster().entries[*member as usize];
+        let context = share_context(spec.round, &spec_digest, me, &entry.party);
+        let plain = share.to_bytes();
+        sealed_shares.push(seal(&mut rng, &entry.sealing_key, &session.digest(), context.as_bytes(), &plain)?);
+    }
+    let contribution = Contribution::signed(
+        me.clone(),
+        spec.round,
+        spec_digest,
+        Digest::from_bytes(*hash.finalize().as_bytes()),
+        parameters.ciphertext_bytes() as u64,
+        sealed_shares.iter().map(|s| share_digest(s)).collect(),
+        key,
+    );
+    Ok(Prepared { contribution, sealed_shares })
+}
+
+/// Opens the sealed shares of the survivors and signs their sum.
+///
+/// The caller has made sure, durably, that it never answered this round before ([`Violation::SecondSurvivorSet`]).
+pub fn answer(
+    survivors: &Verified<SurvivorSet>,
+    sealed_shares: &[Vec<u8>],
+    session: &Session,
+    spec: &RoundSpec,
+    me: &PartyId,
+    sealing: &SealingKey,
+    key: &SigningKey,
+) -> Result<Answer, Violation> {
+    let rule = &session.roster().rule;
+    let mut sum = ShareSum::zero(spec.parameters.set(), rule);
+    for (survivor, sealed) in survivors.survivors.iter().zip(sealed_shares) {
+        let unreadable =
+            || Violation::ShareUnreadable { party: survivor.party.clone(), receiver: me.clone() };
+        let context = share_context(spec.round, &survivors.spec, &survivor.party, me);
+        let plain = sealing.open(&session.digest(), context.as_bytes(), sealed).map_err(|_| unreadable())?;
+        let share = KeyShare::from_bytes(&plain, spec.parameters.set(), rule).map_err(|_| unreadable())?;
+        sum.add(&share).map_err(|_| unreadable())?;
+    }
+    Ok(Answer::signed(
+        me.clone(),
+        survivors.round,
+        survivors.spec,
+        survivors.digest(),
+        sum.to_bytes(),
+        key,
+    ))
+}

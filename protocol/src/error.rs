@@ -1,0 +1,329 @@
+//! What can be wrong with a message, and whose fault it is.
+
+use haihe_privacy::{digest::Digest, identity::IdentityError, secure_sum::{CapacityError, CommitteeError}};
+
+use crate::id::PartyId;
+
+/// Whose fault an error is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// This participant said something that it should not have said.
+    Participant(PartyId),
+    /// The coordinator did.
+    Coordinator,
+    /// The job asks for something impossible; its author must change it.
+    Job,
+}
+
+/// A broken rule of the protocol. Every variant names who broke it and with which figures.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Violation {
+    /// A certificate does not bind the party that it is used for.
+    #[error("the signing certificate of {party} is not acceptable: {source}")]
+    Certificate {
+        /// Whose.
+        party: PartyId,
+        /// What is wrong with it.
+        source: IdentityError,
+    },
+    /// A certificate names somebody else.
+    #[error("{party} used a certificate that names {named} in federation {federation}")]
+    CertificateNames {
+        /// Who used it.
+        party: PartyId,
+        /// Party in the certificate.
+        named: String,
+        /// Federation in the certificate.
+        federation: String,
+    },
+    /// The coordinator's certificate is not one of this federation's coordinator.
+    #[error("the coordinator's certificate is not acceptable: {detail}")]
+    CoordinatorCertificate {
+        /// What is wrong with it.
+        detail: IdentityErrorOrRole,
+    },
+    /// A signature does not fit the message and the key in the roster.
+    #[error("the signature of {party} on its {message} does not verify")]
+    Signature {
+        /// Who is said to have signed.
+        party: PartyId,
+        /// Which message.
+        message: &'static str,
+    },
+    /// The coordinator's signature does not verify.
+    #[error("the coordinator's signature on its {message} does not verify")]
+    CoordinatorSignature {
+        /// Which message.
+        message: &'static str,
+    },
+    /// The party is not named by the job.
+    #[error("{party} is not among the parties of this job")]
+    NotInvited {
+        /// Who.
+        party: PartyId,
+    },
+    /// A reason for declining is too long.
+    #[error("{party} gave a reason for declining that is too long")]
+    ReasonTooLong {
+        /// Who.
+        party: PartyId,
+    },
+    /// The party is not in the confirmed roster.
+    #[error("{party} is not in the roster of this session")]
+    NotInRoster {
+        /// Who.
+        party: PartyId,
+    },
+    /// Two entries for one party, or entries out of order.
+    #[error("the roster lists {party} twice or out of order")]
+    RosterOrder {
+        /// Who.
+        party: PartyId,
+    },
+    /// Two parties present the same signing or sealing key.
+    #[error("{party} presents a key that another party of the roster presents too")]
+    SharedKey {
+        /// The later of the two.
+        party: PartyId,
+    },
+    /// Our own entry is missing from the roster or was changed.
+    #[error("the coordinator's roster does not carry the entry that {party} signed")]
+    OwnEntry {
+        /// Us.
+        party: PartyId,
+    },
+    /// The rule of the committee is not the one that the job asks for.
+    #[error("the coordinator's roster asks for a committee rule that the job does not allow")]
+    CommitteeRule,
+    /// A confirmation is missing, or names another session.
+    #[error("the confirmation of {party} is missing or is not for this roster")]
+    Confirmation {
+        /// Whose.
+        party: PartyId,
+    },
+    /// A nonce does not open its commitment.
+    #[error("{party} revealed a nonce that does not open its commitment")]
+    Beacon {
+        /// Who.
+        party: PartyId,
+    },
+    /// A message is for another job.
+    #[error("the {message} is for another job")]
+    OtherJob {
+        /// Which message.
+        message: &'static str,
+    },
+    /// A message is for another session than the pinned one.
+    #[error("the {message} is for session {got}, this participant pinned {pinned}")]
+    OtherSession {
+        /// Which message.
+        message: &'static str,
+        /// Session in the message.
+        got: Digest,
+        /// Session pinned.
+        pinned: Digest,
+    },
+    /// A message is for another specification of the round than the one seen here.
+    #[error("{party} signed another specification of round {round}: the coordinator told the parties different things")]
+    OtherSpec {
+        /// Who signed the other one.
+        party: PartyId,
+        /// Round.
+        round: u64,
+    },
+    /// A round that is over, or was replaced.
+    #[error("round {got} is stale: this participant is at round {at}")]
+    StaleRound {
+        /// Round in the message.
+        got: u64,
+        /// Newest round known.
+        at: u64,
+    },
+    /// The coordinator replaced the specification of a round.
+    #[error("the coordinator sent a second specification of round {round}")]
+    SecondSpec {
+        /// Round.
+        round: u64,
+    },
+    /// Too few survivors to answer for.
+    #[error("the survivor set of round {round} has {got} parties; this committee answers for at least {needed}")]
+    TooFewSurvivors {
+        /// Round.
+        round: u64,
+        /// Size of the set.
+        got: u32,
+        /// Least size.
+        needed: u32,
+    },
+    /// The committee was asked twice, for different sets.
+    #[error("a committee member answers once per round: round {round} was already answered for another survivor set")]
+    SecondSurvivorSet {
+        /// Round.
+        round: u64,
+    },
+    /// The sealed share delivered is not the one that the contributor signed.
+    #[error("the sealed key share of {party} is not the one that it signed")]
+    ShareDigest {
+        /// Whose share.
+        party: PartyId,
+    },
+    /// Number of shares does not match the committee.
+    #[error("{party} sent {got} sealed key shares for a committee of {needed}")]
+    ShareCount {
+        /// Who.
+        party: PartyId,
+        /// Shares.
+        got: usize,
+        /// Members.
+        needed: usize,
+    },
+    /// A sealed key share is larger than one can be.
+    #[error("{party} sent a sealed key share of {got} bytes; this round's shares have {needed}")]
+    ShareSize {
+        /// Who.
+        party: PartyId,
+        /// Bytes.
+        got: usize,
+        /// Bytes expected.
+        needed: usize,
+    },
+    /// A sealed share does not open or is no share.
+    #[error("the key share that {party} sealed for {receiver} cannot be opened")]
+    ShareUnreadable {
+        /// Who sealed it.
+        party: PartyId,
+        /// For whom.
+        receiver: PartyId,
+    },
+    /// A ciphertext of the wrong size.
+    #[error("{party} announced a ciphertext of {got} bytes; this round's has {needed}")]
+    CiphertextSize {
+        /// Who.
+        party: PartyId,
+        /// Bytes announced.
+        got: u64,
+        /// Bytes expected.
+        needed: u64,
+    },
+    /// The ciphertext stream does not match its commitment.
+    #[error("the ciphertext of {party} does not match the commitment that it signed")]
+    Commitment {
+        /// Who.
+        party: PartyId,
+    },
+    /// The ciphertext is not a vector of residues.
+    #[error("the ciphertext of {party} is malformed in chunk {chunk}")]
+    Malformed {
+        /// Who.
+        party: PartyId,
+        /// Index of the chunk.
+        chunk: usize,
+    },
+    /// A second, different contribution.
+    #[error("{party} sent a second, different contribution for round {round}")]
+    SecondContribution {
+        /// Who.
+        party: PartyId,
+        /// Round.
+        round: u64,
+    },
+    /// An answer from outside the committee.
+    #[error("{party} is not in the committee of this session")]
+    NotInCommittee {
+        /// Who.
+        party: PartyId,
+    },
+    /// An answer of the wrong size or with values out of range.
+    #[error("{party} sent an answer that is not a sum of key shares")]
+    MalformedAnswer {
+        /// Who.
+        party: PartyId,
+    },
+    /// An answer for another survivor set.
+    #[error("{party} answered for another survivor set")]
+    OtherSurvivorSet {
+        /// Who.
+        party: PartyId,
+    },
+    /// The announced parameters do not follow from the task.
+    #[error("the coordinator announced sum parameters that do not follow from the task of round {round}")]
+    Parameters {
+        /// Round.
+        round: u64,
+    },
+    /// The task cannot be read.
+    #[error("the coordinator sent a task for round {round} that cannot be read")]
+    Task {
+        /// Round.
+        round: u64,
+    },
+    /// The job does not allow a secure sum at all.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+    /// The job does not allow a committee.
+    #[error(transparent)]
+    Committee(#[from] CommitteeError),
+}
+
+/// What is wrong with a coordinator's certificate.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum IdentityErrorOrRole {
+    /// It does not verify.
+    #[error("{0}")]
+    Identity(IdentityError),
+    /// It verifies, for another role or federation.
+    #[error("it is for role {role} in federation {federation}")]
+    Role {
+        /// Role found.
+        role: String,
+        /// Federation found.
+        federation: String,
+    },
+    /// It binds no Ed25519 key.
+    #[error("it binds no Ed25519 signing key")]
+    NoSigningKey,
+}
+
+impl Violation {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        use Violation as V;
+        match self {
+            V::Certificate { party, .. }
+            | V::CertificateNames { party, .. }
+            | V::Signature { party, .. }
+            | V::NotInvited { party }
+            | V::ReasonTooLong { party }
+            | V::NotInRoster { party }
+            | V::SharedKey { party }
+            | V::Beacon { party }
+            | V::ShareCount { party, .. }
+            | V::ShareSize { party, .. }
+            | V::ShareUnreadable { party, .. }
+            | V::CiphertextSize { party, .. }
+            | V::Commitment { party }
+            | V::Malformed { party, .. }
+            | V::SecondContribution { party, .. }
+            | V::NotInCommittee { party }
+            | V::MalformedAnswer { party }
+            | V::OtherSurvivorSet { party } => Fault::Participant(party.clone()),
+            V::CoordinatorCertificate { .. }
+            | V::CoordinatorSignature { .. }
+            | V::RosterOrder { .. }
+            | V::OwnEntry { .. }
+            | V::CommitteeRule
+            | V::Confirmation { .. }
+            | V::OtherJob { .. }
+            | V::OtherSession { .. }
+            | V::OtherSpec { .. }
+            | V::StaleRound { .. }
+            | V::SecondSpec { .. }
+            | V::TooFewSurvivors { .. }
+            | V::SecondSurvivorSet { .. }
+            | V::ShareDigest { .. }
+            | V::Parameters { .. }
+            | V::Task { .. } => Fault::Coordinator,
+            V::Capacity(_) | V::Committee(_) => Fault::Job,
+        }
+    }
+}

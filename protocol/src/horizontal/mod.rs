@@ -1,0 +1,128 @@
+//! Horizontal learning: every party has the same columns for other firms, and each round is one secure sum.
+//!
+//! A [`Plan`] is what the coordinator knows: only sums. A [`Task`] is what it asks for in one round; each party turns it
+//! into a vector over its own rows with [`Task::perform`]. Both sides derive the layout of that vector with
+//! [`Task::segments`], so that a coordinator that asks for anything else is refused.
+
+pub mod scorecard;
+
+use haihe_models::table::Table;
+use haihe_privacy::secure_sum::Segment;
+use serde::{Deserialize, Serialize};
+
+use crate::{id::PartyId, job::JobSpec};
+
+/// What one round computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Task {
+    /// A step towards a scorecard.
+    Scorecard(scorecard::Task),
+}
+
+/// Where a job's learning stands at the coordinator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Plan {
+    /// A scorecard.
+    Scorecard(Box<scorecard::Plan>),
+}
+
+/// What follows a sum.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// Another round.
+    Continue(Box<Plan>),
+    /// The result, JSON.
+    Finished(String),
+}
+
+/// One closed round, for people and for the convergence plot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The step, one word.
+    pub step: String,
+    /// What came of it, one line.
+    pub text: String,
+    /// Figures worth plotting, by name.
+    pub figures: std::collections::BTreeMap<String, f64>,
+}
+
+/// Why a task cannot be performed or a sum leads nowhere.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// The scorecard's.
+    #[error(transparent)]
+    Scorecard(#[from] scorecard::ScorecardError),
+}
+
+impl Plan {
+    /// The plan of a job.
+    pub fn begin(spec: &JobSpec) -> Self {
+        Plan::Scorecard(Box::new(scorecard::Plan::begin(spec)))
+    }
+
+    /// What the next round computes.
+    pub fn task(&self) -> Task {
+        match self {
+            Plan::Scorecard(plan) => Task::Scorecard(plan.task()),
+        }
+    }
+
+    /// The step, one word.
+    pub fn step(&self) -> &'static str {
+        match self {
+            Plan::Scorecard(plan) => plan.step(),
+        }
+    }
+
+    /// Goes on from the sum that answers [`Plan::task`], in a session of `parties`.
+    pub fn absorb(self, spec: &JobSpec, sum: &[f64], parties: &[PartyId]) -> Result<(Summary, Next), PlanError> {
+        match self {
+            Plan::Scorecard(plan) => {
+                let (summary, next) = plan.absorb(spec, sum, parties)?;
+                let next = match next {
+                    scorecard::Next::Continue(plan) => Next::Continue(Box::new(Plan::Scorecard(plan))),
+                    scorecard::Next::Finished(json) => Next::Finished(json),
+                };
+                Ok((summary, next))
+            }
+        }
+    }
+}
+
+impl Task {
+    /// The task in the form that is signed.
+    ///
+    /// # Panics
+    /// Never: tasks are plain data and always encode.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("tasks are plain data with string keys")
+    }
+
+    /// Reads a task; `None` if it is not one.
+    pub fn from_json(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The step, one word.
+    pub fn step(&self) -> &'static str {
+        match self {
+            Task::Scorecard(task) => task.step(),
+        }
+    }
+
+    /// Layout of the vector that answers the task in a session of `parties`.
+    pub fn segments(&self, spec: &JobSpec, parties: u32) -> Result<Vec<Segment>, PlanError> {
+        match self {
+            Task::Scorecard(task) => Ok(task.segments(spec, parties)?),
+        }
+    }
+
+    /// The vector of the party with index `party` of `parties`, over its own rows.
+    pub fn perform(&self, spec: &JobSpec, table: &Table, party: u32, parties: u32) -> Result<Vec<f64>, PlanError> {
+        match self {
+            Task::Scorecard(task) => Ok(task.perform(spec, table, party, parties)?),
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What the parties are asked to agree to: the job file.
+
+use std::collections::BTreeSet;
+
+use haihe_models::table::{ColumnKind, ColumnSpec};
+use haihe_privacy::secure_sum::{Adversary, CommitteeError, CommitteeRule};
+use serde::{Deserialize, Serialize};
+
+use crate::{horizontal::scorecard::ScorecardOptions, id::PartyId};
+
+/// Largest job file, in bytes.
+pub const MAX_JOB_BYTES: usize = 1 << 20;
+
+/// A job, as its author wrote it. Unknown keys are refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// Name and parties.
+    pub job: JobHead,
+    /// Where each participant finds its rows.
+    pub data: DataSpec,
+    /// How vectors are added.
+    #[serde(default)]
+    pub secure_sum: SecureSumOptions,
+    /// How long to wait for what.
+    #[serde(default)]
+    pub deadlines: Deadlines,
+    /// Present if the job learns a credit scorecard.
+    pub scorecard: Option<ScorecardOptions>,
+}
+
+/// Name and parties of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobHead {
+    /// For people; 1 to 64 characters.
+    pub name: String,
+    /// Who is invited.
+    pub parties: Vec<PartyId>,
+    /// Fewest parties that the job may run with, and fewest contributions that a sum may have. Default: all parties.
+    pub min_parties: Option<u32>,
+}
+
+/// The view that every participant maps to its own files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSpec {
+    /// Name of the view.
+    pub view: String,
+    /// Column that identifies a row; unique inside one participant.
+    pub key: String,
+    /// Column with the label, 1 = bad.
+    pub label: String,
+    /// Column that says which rows are for testing; without it all rows are for training.
+    pub split: Option<SplitSpec>,
+    /// Columns to learn from.
+    pub columns: Vec<ColumnSpec>,
+}
+
+/// Which rows are for training and which for testing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitSpec {
+    /// Column with the name of the split.
+    pub column: String,
+    /// Value of training rows.
+    #[serde(default = "train")]
+    pub train: String,
+    /// Value of test rows.
+    #[serde(default = "test")]
+    pub test: String,
+}
+
+fn train() -> String {
+    "train".to_owned()
+}
+
+fn test() -> String {
+    "test".to_owned()
+}
+
+/// How vectors are added.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecureSumOptions {
+    /// Bits per value and party. With 32 a federated scorecard equals its pooled twin to six decimals or more.
+    pub value_bits: u32,
+    /// What the committee rule assumes of the coordinator.
+    pub adversary: Adversary,
+}
+
+impl Default for SecureSumOptions {
+    fn default() -> Self {
+        Self { value_bits: 32, adversary: Adversary::Malicious }
+    }
+}
+
+/// How long the coordinator waits, in seconds, and how often it tries again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deadlines {
+    /// For participants to join or decline.
+    pub join_seconds: u64,
+    /// For participants to confirm the roster.
+    pub confirm_seconds: u64,
+    /// For contributions of one round.
+    pub round_seconds: u64,
+    /// For answers of the committee.
+    pub answer_seconds: u64,
+    /// How often in a row a round may be lost before the job fails.
+    pub attempts: u32,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { join_seconds: 600, confirm_seconds: 120, round_seconds: 600, answer_seconds: 120, attempts: 3 }
+    }
+}
+
+/// Kinds of jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobKind {
+    /// A credit scorecard over horizontally split firms.
+    Scorecard,
+}
+
+impl JobKind {
+    /// The word used in policies and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobKind::Scorecard => "scorecard",
+        }
+    }
+}
+
+/// One problem of a job file; all of them are collected.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum JobProblem {
+    /// Larger than any job.
+    #[error("the job file has {got} bytes; at most {max} are accepted")]
+    TooLarge {
+        /// Bytes.
+        got: usize,
+        /// Limit.
+        max: usize,
+    },
+    /// Not TOML, or not the expected keys.
+    #[error("{0}")]
+    Syntax(String),
+    /// A name is empty or too long.
+    #[error("{key} must have 1 to {max} characters")]
+    Length {
+        /// Key in the file.
+        key: String,
+        /// Limit.
+        max: usize,
+    },
+    /// A party is named twice.
+    #[error("job.parties names {0} twice")]
+    PartyTwice(PartyId),
+    /// Too few or too many parties for a secure sum, or for the committee rule.
+    #[error("job.parties: {0}")]
+    Committee(#[from] CommitteeError),
+    /// `min_parties` is out of range.
+    #[error(
+        "job.min_parties = {got}: must be between {least} and the number of parties, {parties}; with fewer contributions \
+         in a sum, colluding parties could subtract their own and see another's"
+    )]
+    MinParties {
+        /// Given.
+        got: u32,
+        /// Least value.
+        least: u32,
+        /// Number of parties.
+        parties: u32,
+    },
+    /// No kind of model.
+    #[error("the job says nothing to learn: add the table [scorecard]")]
+    NoKind,
+    /// No column.
+    #[error("data.columns is empty")]
+    NoColumns,
+    /// A column is named twice, or is the key, the label or the split.
+    #[error("data: column {0:?} is used twice")]
+    ColumnTwice(String),
+    /// A categorical column without levels, with too many, or with a level twice.
+    #[error("data.columns: {column:?} needs between 1 and {max} distinct levels")]
+    Levels {
+        /// Column.
+        column: String,
+        /// Most levels.
+        max: usize,
+    },
+    /// Too many columns.
+    #[error("data.columns has {got} entries; at most {max} are accepted")]
+    TooManyColumns {
+        /// Number of columns.
+        got: usize,
+        /// Limit.
+        max: usize,
+    },
+    /// An option of the kind's table is out of range.
+    #[error("{table}: {detail}")]
+    Option {
+        /// Table in the file.
+        table: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A number is out of range.
+    #[error("{key} = {got} is out of range: {allowed}")]
+    Range {
+        /// Key in the file.
+        key: &'static str,
+        /// Given.
+        got: f64,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+}
+
+/// Most columns of a job.
+pub const MAX_COLUMNS: usize = 512;
+/// Most levels of a categorical column.
+pub const MAX_LEVELS: usize = 4096;
+
+impl JobSpec {
+    /// Reads and checks a job file; returns every problem found.
+    pub fn parse(text: &str) -> Result<Self, Vec<JobProblem>> {
+        if text.len() > MAX_JOB_BYTES {
+            return Err(vec![JobProblem::TooLarge { got: text.len(), max: MAX_JOB_BYTES }]);
+        }
+        let spec: JobSpec = toml::from_str(text).map_err(|e| vec![JobProblem::Syntax(e.to_string())])?;
+        let problems = spec.problems();
+        if problems.is_empty() { Ok(spec) } else { Err(problems) }
+    }
+
+    /// What the job learns.
+    pub fn kind(&self) -> JobKind {
+        JobKind::Scorecard
+    }
+
+    /// Fewest contributions that a sum may have.
+    pub fn min_parties(&self) -> u32 {
+        self.job.min_parties.unwrap_or(self.job.parties.len() as u32)
+    }
+
+    /// The committee rule for a roster of `parties`.
+    pub fn committee_rule(&self, parties: u32) -> Result<CommitteeRule, CommitteeError> {
+        CommitteeRule::for_parties(parties, self.secure_sum.adversary)
+    }
+
+    fn problems(&self) -> Vec<JobProblem> {
+        let mut found = Vec::new();
+        for (key, text, max) in [
+            ("job.name", &self.job.name, 64),
+            ("data.view", &self.data.view, 128),
+            ("data.key", &self.data.key, 128),
+            ("data.label", &self.data.label, 128),
+        ] {
+            if text.is_empty() || text.chars().count() > max {
+                found.push(JobProblem::Length { key: key.to_owned(), max });
+            }
+        }
+        self.party_problems(&mut found);
+        self.column_problems(&mut found);
+        if !(8..=32).contains(&self.secure_sum.value_bits) {
+            found.push(JobProblem::Range {
+                key: "secure_sum.value_bits",
+                got: f64::from(self.secure_sum.value_bits),
+                allowed: "8 to 32",
+            });
+        }
+        let deadlines = [
+            ("deadlines.join_seconds", self.deadlines.join_seconds),
+            ("deadlines.confirm_seconds", self.deadlines.confirm_seconds),
+            ("deadlines.round_seconds", self.deadlines.round_seconds),
+            ("deadlines.answer_seconds", self.deadlines.answer_seconds),
+        ];
+        for (key, seconds) in deadlines {
+            if !(1..=604_800).contains(&seconds) {
+                found.push(JobProblem::Range { key, got: seconds as f64, allowed: "1 to 604800 (a week)" });
+            }
+        }
+        if !(1..=100).contains(&self.deadlines.attempts) {
+            let got = f64::from(self.deadlines.attempts);
+            found.push(JobProblem::Range { key: "deadlines.attempts", got, allowed: "1 to 100" });
+        }
+        match &self.scorecard {
+            None => found.push(JobProblem::NoKind),
+            Some(options) => options.problems(&mut found),
+        }
+        found
+    }
+
+    fn party_problems(&self, found: &mut Vec<JobProblem>) {
+        let mut seen = BTreeSet::new();
+        for party in &self.job.parties {
+            if !seen.insert(party) {
+                found.push(JobProblem::PartyTwice(party.clone()));
+            }
+        }
+        let parties = self.job.parties.len() as u32;
+        match self.committee_rule(parties) {
+            Err(e) => found.push(e.into()),
+            Ok(rule) => {
+                let (got, least) = (self.min_parties(), rule.minimum_contributors());
+                if got < least || got > parties {
+                    found.push(JobProblem::MinParties { got, least, parties });
+                }
+            }
+        }
+    }
+
+    fn column_problems(&self, found: &mut Vec<JobProblem>) {
+        let columns = &self.data.columns;
+        if columns.is_empty() {
+            found.push(JobProblem::NoColumns);
+        }
+        if columns.len() > MAX_COLUMNS {
+            found.push(JobProblem::TooManyColumns { got: columns.len(), max: MAX_COLUMNS });
+        }
+        let mut seen: BTreeSet<&str> = [self.data.key.as_str()].into();
+        let split = self.data.split.iter().map(|s| s.column.as_str());
+        for name in [self.data.label.as_str()].into_iter().chain(split).chain(columns.iter().map(|c| c.name.as_str())) {
+            if name.is_empty() || name.chars().count() > 128 {
+                found.push(JobProblem::Length { key: format!("data column {name:?}"), max: 128 });
+            }
+            if !seen.insert(name) {
+                found.push(JobProblem::ColumnTwice(name.to_owned()));
+            }
+        }
+        for column in columns {
+            if let ColumnKind::Categorical { levels } = &column.kind {
+                let distinct: BTreeSet<&str> = levels.iter().map(String::as_str).collect();
+                if levels.is_empty() || levels.len() > MAX_LEVELS || distinct.len() != levels.len() {
+                    found.push(JobProblem::Levels { column: column.name.clone(), max: MAX_LEVELS });
+                }
+            }
+        }
+    }
+}
