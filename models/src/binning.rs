@@ -747,7 +747,7 @@ fn woe_rows(
             binnings
                 .iter()
                 .zip(&bins)
-                .map(|(b, at)| b.bins[at[row]].woe),
+                .map(|(b, at)| b.bins.get(at[row]).map_or(0.0, |bin| bin.woe)),
         );
     }
     Ok(Matrix {

@@ -317,6 +317,23 @@ impl Newton {
         })
     }
 
+    /// The same regression from another point: `beta` has `p + 1` entries, intercept first.
+    pub fn starting_at(self, beta: Vec<f64>) -> Result<Newton, GlmError> {
+        if beta.len() != self.beta.len() {
+            return Err(GlmError::Length {
+                what: "starting point",
+                expected: self.beta.len(),
+                found: beta.len(),
+            });
+        }
+        if beta.iter().any(|b| !b.is_finite()) {
+            return Err(GlmError::NotFinite {
+                what: "starting point",
+            });
+        }
+        Ok(Newton { beta, ..self })
+    }
+
     /// Where the parties compute their next statistics: `p + 1` entries, intercept first.
     pub fn beta(&self) -> &[f64] {
         &self.beta

@@ -276,6 +276,13 @@ impl Scorecard {
             });
         }
         self.scaling.validate()?;
+        if !(self.intercept + self.prior_offset + self.exact_base_points).is_finite() {
+            let column = "(intercept)".to_owned();
+            return Err(ScorecardError::Damaged {
+                column,
+                what: "a number is not finite",
+            });
+        }
         for v in &self.variables {
             let rule = |ok: bool, what| {
                 if ok {

@@ -37,6 +37,35 @@ impl Default for SelectionOptions {
     }
 }
 
+impl SelectionOptions {
+    /// Checks the ranges of the options.
+    pub fn validate(&self) -> Result<(), GlmError> {
+        let rule = |ok: bool, option, allowed| {
+            if ok {
+                Ok(())
+            } else {
+                Err(GlmError::Option { option, allowed })
+            }
+        };
+        rule(
+            self.min_iv.is_finite() && self.min_iv >= 0.0,
+            "min_iv",
+            "0 or more",
+        )?;
+        rule(
+            self.max_correlation > 0.0 && self.max_correlation <= 1.0,
+            "max_correlation",
+            "above 0, at most 1",
+        )?;
+        rule(
+            self.max_p_value > 0.0 && self.max_p_value <= 1.0,
+            "max_p_value",
+            "above 0, at most 1",
+        )?;
+        rule(self.max_variables >= 1, "max_variables", "1 or more")
+    }
+}
+
 /// Why a variable was dropped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -247,7 +276,11 @@ pub fn by_correlation(
     correlation: &Correlation,
     options: &SelectionOptions,
 ) -> Result<Selection, GlmError> {
-    if correlation.matrix.len() != selection.kept.len() {
+    let square = correlation
+        .matrix
+        .iter()
+        .all(|row| row.len() == selection.kept.len());
+    if correlation.matrix.len() != selection.kept.len() || !square {
         let (expected, found) = (selection.kept.len(), correlation.matrix.len());
         return Err(GlmError::Length {
             what: "correlation matrix",

@@ -474,3 +474,37 @@ fn a_bank_recalibrates_on_its_own_rows() {
     assert_eq!((none.intercept, none.slope), (0.0, 1.0));
     assert!(offset_recalibration(&[f64::NAN], &[true], RecalibrationKind::Intercept).is_err());
 }
+
+#[test]
+fn a_warm_start_reaches_the_same_optimum() {
+    let x = Matrix::new(8, 1, vec![-4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0]).unwrap();
+    let y = [true, false, false, true, false, true, true, true];
+    let NewtonOutcome::Converged(cold) = run(&x, &y, NewtonOptions::default()) else {
+        panic!()
+    };
+    let newton = Newton::new(vec!["x0".into()], NewtonOptions::default()).unwrap();
+    assert!(newton.clone().starting_at(vec![0.0]).is_err());
+    assert!(newton.clone().starting_at(vec![0.0, f64::NAN]).is_err());
+    let warm = newton
+        .starting_at(cold.coefficients.iter().map(|c| c.value).collect())
+        .unwrap();
+    let statistics = logistic_statistics(&x, &y, warm.beta()).unwrap();
+    let NewtonOutcome::Converged(fit) = warm.step(&statistics) else {
+        panic!("one round is enough")
+    };
+    assert_eq!(fit.rounds, 1);
+    close(fit.coefficients[1].value, cold.coefficients[1].value, 1e-12);
+}
+
+#[test]
+fn selection_options_out_of_range_are_refused() {
+    let defaults = haihe_models::selection::SelectionOptions::default();
+    assert!(defaults.validate().is_ok());
+    for bad in [f64::NAN, -1.0, 2.0] {
+        let o = haihe_models::selection::SelectionOptions {
+            max_correlation: bad,
+            ..defaults.clone()
+        };
+        assert!(o.validate().is_err());
+    }
+}

@@ -251,6 +251,9 @@ def main():
         if card.get("version") != 1:
             raise Unusable(f"{arguments.scorecard}: version {card.get('version')} where 1 is expected")
         result = compare(card, read_columns(arguments.job), read_rows(arguments.data))
+    except KeyError as field:
+        print(f"reference: the scorecard or the job has no field {field}", file=sys.stderr)
+        return 2
     except (Unusable, OSError, ValueError) as problem:
         print(f"reference: {problem}", file=sys.stderr)
         return 2
