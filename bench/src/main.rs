@@ -1,2 +1,47 @@
-//! 
-fn main() {}
+//! Benchmarks of Haihe beside their references.
+//!
+//! `cargo xtask bench secure-sum` runs them in release and keeps the rows in `target/bench/`.
+
+mod memory;
+mod plain;
+mod rows;
+mod secure_sum;
+mod seeded_glwe;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "haihe-bench",
+    about = "Benchmarks of Haihe beside their references"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The secure sum: each message handler on its own, single-threaded, at production parameters
+    SecureSum {
+        /// Fewer repetitions and no memory measurement
+        #[arg(long)]
+        quick: bool,
+    },
+    /// One side of a secure sum in a process of its own, for its peak memory
+    #[command(hide = true)]
+    Side {
+        /// Which side
+        side: memory::Side,
+        /// Where the participant writes its chunks and the coordinator reads them
+        chunks: std::path::PathBuf,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::SecureSum { quick } => secure_sum::run(quick),
+        Command::Side { side, chunks } => memory::run_side(side, &chunks),
+    }
+}
