@@ -1,4 +1,4 @@
-//! 
+//! The participant: keeps the data of one institution, trains, encrypts and contributes.
 
 pub mod config;
 pub mod policy;
