@@ -168,10 +168,10 @@ impl Engine {
     }
 
     /// Checks a received confirmation.
-    pub fn verify_confirmation(&self, c: Confirmation) -> Result<Command, EngineError> {
+    pub fn verify_confirmation(&self, c: Confirmation) -> Result<Option<Command>, EngineError> {
         match self.job.proposal() {
-            Some((roster, keys)) => Ok(Command::Confirm(Verified::confirmation(c, roster, keys)?)),
-            None => Err(Refusal::Phase { phase: self.job.phase_name(), message: "confirmation" }.into()),
+            Some((roster, keys)) => Ok(Some(Command::Confirm(Verified::confirmation(c, roster, keys)?))),
+            None => Ok(None),
         }
     }
 

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 /// What a job asks of one column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ColumnSpec {
     /// Name of the column in the job's view.
     pub name: String,
@@ -15,7 +14,7 @@ pub struct ColumnSpec {
 
 /// How the values of a column are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ColumnKind {
     /// Finite numbers; a null is a missing value.
     Numeric,

@@ -1,5 +1,15 @@
-//! The participant: keeps the data of one institution, trains, encrypts and contributes.
+//! The participant: keeps the data, computes on them, encrypts and contributes. It dials out; nobody dials in.
+//!
+//! * [`member`]: a participant's side of a job, without network or clock;
+//! * [`vault`]: what it must not forget;
+//! * [`policy`]: which jobs it accepts; [`source`]: its rows, through SQL;
+//! * [`link`]: gRPC; [`driver`]: the loop that joins them all;
+//! * [`config`]: its configuration file.
 
 pub mod config;
+pub mod driver;
+pub mod link;
+pub mod member;
 pub mod policy;
 pub mod source;
+pub mod vault;

@@ -9,7 +9,7 @@ use haihe_models::table::Table;
 use haihe_privacy::{
     digest::Digest,
     seal::SealingKey,
-    secure_sum::roles::Scheme,
+    secure_sum::Scheme,
     sign::{Signature, SigningKey},
 };
 use haihe_protocol::{

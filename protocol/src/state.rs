@@ -45,6 +45,13 @@ pub enum Command {
         /// The rule, in words.
         reason: String,
     },
+    /// A contribution came after its round had closed.
+    Late {
+        /// Who sent it.
+        party: PartyId,
+        /// Round.
+        round: u64,
+    },
     /// A committee member answered.
     Answer(Verified<Answer>),
     /// The driver opened the sum that [`Job::ready_to_open`] asked for.
@@ -158,6 +165,8 @@ pub struct Job {
     counters: Counters,
     bytes: BTreeMap<PartyId, u64>,
     declined: BTreeMap<PartyId, Decline>,
+    /// Newest round for which each party was late.
+    late: BTreeMap<PartyId, u64>,
     /// One line per closed round.
     history: Vec<crate::horizontal::Summary>,
 }
@@ -327,6 +336,7 @@ impl Job {
             counters: Counters::default(),
             bytes: BTreeMap::new(),
             declined: BTreeMap::new(),
+            late: BTreeMap::new(),
             history: Vec::new(),
         };
         for entry in rest {
@@ -431,6 +441,14 @@ impl Job {
             Phase::Collecting(c) => c.round,
             Phase::Opening(o) => o.spec.round,
             _ => self.counters.rounds_closed + self.counters.rounds_lost,
+        }
+    }
+
+    /// Counts roster proposals.
+    pub fn attempt(&self) -> u32 {
+        match &self.phase {
+            Phase::Confirming(c) => c.roster.attempt,
+            _ => 0,
         }
     }
 
@@ -591,6 +609,7 @@ impl Job {
             Command::Confirm(confirmation) => self.decide_confirm(confirmation),
             Command::Contribute { contribution, bytes } => Ok(self.decide_contribute(contribution, bytes)),
             Command::Reject { party, round, reason } => Ok(self.decide_reject(party, round, reason)),
+            Command::Late { party, round } => Ok(self.decide_late(party, round)),
             Command::Answer(answer) => Ok(self.decide_answer(answer)),
             Command::Opened { sum, wrong_answers } => self.decide_opened(&sum, wrong_answers),
             Command::NotOpened { reason } => match &self.phase {
@@ -659,8 +678,17 @@ impl Job {
             Some(spec) if spec.round == round => {
                 vec![Event::ContributionAccepted { contribution: contribution.into_inner(), bytes }]
             }
-            _ => vec![Event::ContributionLate { party, round }],
+            _ => self.decide_late(party, round),
         }
+    }
+
+    /// Late contributions are recorded once per party and round, for the same reason as rejections.
+    fn decide_late(&self, party: PartyId, round: u64) -> Vec<Event> {
+        let known = self.late.get(&party).is_some_and(|last| *last >= round);
+        if self.is_over() || known || round > self.round() {
+            return Vec::new();
+        }
+        vec![Event::ContributionLate { party, round }]
     }
 
     /// Rejections are recorded once per party and round, so that nobody can flood the journal.
@@ -907,8 +935,9 @@ impl Job {
                     c.rejected.insert(party);
                 }
             }
-            Event::ContributionLate { party, .. } => {
+            Event::ContributionLate { party, round } => {
                 self.counters.late += 1;
+                self.late.insert(party.clone(), round);
                 if let Some(running) = self.running() {
                     running.absent.remove(&party);
                 }

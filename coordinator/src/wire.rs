@@ -1,0 +1,194 @@
+//! From the wire into domain types and back; a message that is no message ends here.
+
+use bytes::Bytes;
+use haihe_privacy::{
+    digest::Digest,
+    seal::SealingPublicKey,
+    secure_sum::{CommitteeRule, ParameterSet},
+    sign::Signature,
+};
+use haihe_proto::v1;
+use haihe_protocol::{
+    id::{JobId, PartyId},
+    message::{Answer, Contribution, RoundSpec, SurvivorSet, share_digest},
+    roster::{Confirmation, Decline, Join, MAX_REASON_BYTES, Roster, Session},
+};
+use tonic::Status;
+
+/// Largest certificate that is accepted, in bytes.
+const MAX_CERTIFICATE_BYTES: usize = 16 << 10;
+
+fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(format!("{field}: {why}"))
+}
+
+fn fixed<const N: usize>(field: &str, bytes: &Bytes) -> Result<[u8; N], Status> {
+    <[u8; N]>::try_from(bytes.as_ref()).map_err(|_| invalid(field, format!("{} bytes, expected {N}", bytes.len())))
+}
+
+pub(crate) fn digest(field: &str, bytes: &Bytes) -> Result<Digest, Status> {
+    fixed(field, bytes).map(Digest::from_bytes)
+}
+
+fn signature(bytes: &Bytes) -> Result<Signature, Status> {
+    fixed("signature", bytes).map(Signature::from_bytes)
+}
+
+pub(crate) fn party(text: &str) -> Result<PartyId, Status> {
+    PartyId::new(text).map_err(|e| invalid("party", e))
+}
+
+pub(crate) fn job(text: &str) -> Result<JobId, Status> {
+    Digest::parse(text).map(JobId).map_err(|e| invalid("job_id", e))
+}
+
+fn certificate(bytes: &Bytes) -> Result<Vec<u8>, Status> {
+    if bytes.len() > MAX_CERTIFICATE_BYTES {
+        return Err(invalid("signing_certificate", "too large"));
+    }
+    Ok(bytes.to_vec())
+}
+
+pub(crate) fn join(m: v1::Join) -> Result<Join, Status> {
+    Ok(Join {
+        job: job(&m.job_id)?,
+        party: party(&m.party)?,
+        signing_certificate: certificate(&m.signing_certificate)?,
+        sealing_key: SealingPublicKey::from_bytes(fixed("sealing_key", &m.sealing_key)?),
+        beacon_commitment: digest("beacon_commitment", &m.beacon_commitment)?,
+        signature: signature(&m.signature)?,
+    })
+}
+
+pub(crate) fn decline(m: v1::Decline) -> Result<Decline, Status> {
+    if m.reason.len() > MAX_REASON_BYTES {
+        return Err(invalid("reason", "too long"));
+    }
+    Ok(Decline {
+        job: job(&m.job_id)?,
+        party: party(&m.party)?,
+        signing_certificate: certificate(&m.signing_certificate)?,
+        reason: m.reason,
+        signature: signature(&m.signature)?,
+    })
+}
+
+pub(crate) fn confirmation(m: v1::Confirmation) -> Result<Confirmation, Status> {
+    Ok(Confirmation {
+        job: job(&m.job_id)?,
+        party: party(&m.party)?,
+        session: digest("session", &m.session)?,
+        beacon_nonce: fixed("beacon_nonce", &m.beacon_nonce)?,
+        signature: signature(&m.signature)?,
+    })
+}
+
+/// The head of an upload: job, contribution, sealed shares. The sizes of the shares are checked against the round later;
+/// the message limit bounds them here.
+pub(crate) fn contribution(m: v1::ContributionHeader) -> Result<(JobId, Contribution, Vec<Vec<u8>>), Status> {
+    let sealed: Vec<Vec<u8>> = m.sealed_shares.iter().map(|s| s.to_vec()).collect();
+    let contribution = Contribution {
+        party: party(&m.party)?,
+        round: m.round,
+        spec: digest("spec_digest", &m.spec_digest)?,
+        commitment: digest("commitment", &m.commitment)?,
+        ciphertext_bytes: m.ciphertext_bytes,
+        share_digests: sealed.iter().map(|s| share_digest(s)).collect(),
+        signature: signature(&m.signature)?,
+    };
+    Ok((job(&m.job_id)?, contribution, sealed))
+}
+
+pub(crate) fn answer(m: v1::CommitteeAnswer) -> Result<(JobId, Answer), Status> {
+    let answer = Answer {
+        party: party(&m.party)?,
+        round: m.round,
+        spec: digest("spec_digest", &m.spec_digest)?,
+        survivors: digest("survivors_digest", &m.survivors_digest)?,
+        share_sum: m.share_sum.to_vec(),
+        signature: signature(&m.signature)?,
+    };
+    Ok((job(&m.job_id)?, answer))
+}
+
+fn bytes(b: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(b)
+}
+
+fn to_join(j: &Join) -> v1::Join {
+    v1::Join {
+        job_id: j.job.to_string(),
+        party: j.party.to_string(),
+        signing_certificate: bytes(&j.signing_certificate),
+        sealing_key: bytes(j.sealing_key.as_bytes()),
+        beacon_commitment: bytes(j.beacon_commitment.as_bytes()),
+        signature: bytes(j.signature.as_bytes()),
+    }
+}
+
+fn to_rule(r: &CommitteeRule) -> v1::CommitteeRule {
+    v1::CommitteeRule {
+        members: r.members(),
+        privacy_threshold: r.privacy_threshold(),
+        packing: r.packing(),
+        answers_needed: r.answers_needed(),
+    }
+}
+
+pub(crate) fn to_roster(r: &Roster) -> v1::Roster {
+    v1::Roster {
+        job_id: r.job.to_string(),
+        attempt: r.attempt,
+        entries: r.entries.iter().map(to_join).collect(),
+        committee_rule: Some(to_rule(&r.rule)),
+        minimum_contributors: r.minimum_contributors,
+        coordinator_certificate: bytes(&r.coordinator_certificate),
+        confirm_deadline_ms: r.deadline.0,
+    }
+}
+
+pub(crate) fn to_session(s: &Session) -> v1::Session {
+    let confirmations = s.confirmations().iter().map(|c| v1::Confirmation {
+        job_id: c.job.to_string(),
+        party: c.party.to_string(),
+        session: bytes(c.session.as_bytes()),
+        beacon_nonce: bytes(&c.beacon_nonce),
+        signature: bytes(c.signature.as_bytes()),
+    });
+    v1::Session { roster: Some(to_roster(s.roster())), confirmations: confirmations.collect() }
+}
+
+pub(crate) fn to_spec(s: &RoundSpec, signature: &Signature) -> v1::RoundSpec {
+    use v1::sum_parameters::ParameterSet as Set;
+    let set = match s.parameters.set() {
+        ParameterSet::Small => Set::Small,
+        ParameterSet::Medium => Set::Medium,
+        ParameterSet::Large => Set::Large,
+    };
+    v1::RoundSpec {
+        job_id: s.job.to_string(),
+        session: bytes(s.session.as_bytes()),
+        round: s.round,
+        task_json: s.task_json.clone(),
+        parameters: Some(v1::SumParameters {
+            set: set.into(),
+            dimension: s.parameters.dimension() as u64,
+            n_max: s.parameters.n_max(),
+            value_bits: s.parameters.value_bits(),
+        }),
+        previous: bytes(s.previous.as_bytes()),
+        deadline_ms: s.deadline.0,
+        signature: bytes(signature.as_bytes()),
+    }
+}
+
+pub(crate) fn to_survivors(s: &SurvivorSet) -> Vec<v1::Survivor> {
+    let survivor = |c: &Contribution| v1::Survivor {
+        party: c.party.to_string(),
+        commitment: bytes(c.commitment.as_bytes()),
+        ciphertext_bytes: c.ciphertext_bytes,
+        share_digests: c.share_digests.iter().map(|d| bytes(d.as_bytes())).collect(),
+        signature: bytes(c.signature.as_bytes()),
+    };
+    s.survivors.iter().map(survivor).collect()
+}
