@@ -5,10 +5,9 @@
 //! plenty. All loops are free of branches on secret values.
 
 use super::packing::{self, BLOCK, BLOCK_BYTES};
-use super::{RESIDUE_BITS, Ring};
+use super::{RESIDUE_BITS, Ring, vectorised};
 use crate::digest::Digest;
 use crate::prg::{PublicStream, SecretStream};
-use pulp::Arch;
 
 /// Coefficients that are prepared together.
 pub(crate) const STRIP: usize = 256;
@@ -32,7 +31,7 @@ pub(crate) fn sample_noise(
     bytes: &mut [u8; 16 * STRIP],
 ) {
     stream.fill(bytes);
-    Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
             let (words, _) = bytes.as_chunks::<8>();
@@ -69,7 +68,7 @@ pub(crate) fn gather(
     noise: &[u64; STRIP],
     limbs: &mut Limbs,
 ) {
-    Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
             limbs[0] = *noise;
@@ -109,7 +108,7 @@ fn place(limbs: &mut Limbs, position: u32, numbers: impl Iterator<Item = u64> + 
 
 /// `limbs + constant` modulo `p`, reduced.
 pub(crate) fn reduce(limbs: &Limbs, count: usize, p: u64, constant: u64, residues: &mut [u64]) {
-    Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || match count {
             1 => reduce_limbs::<1>(limbs, p, constant, residues),
@@ -148,7 +147,7 @@ fn canonical(x: u64, delta: u64, p: u64) -> u64 {
 
 /// Reduces sums of up to 2^12 residues.
 pub(crate) fn reduce_sums(sums: &mut [u64], p: u64) {
-    Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
             let delta = ((1 << RESIDUE_BITS) - p) & 0xffff_ffff;
@@ -164,14 +163,19 @@ pub(crate) fn add_packed(
     sums: &mut [u64; BLOCK],
     p: u64,
 ) -> Result<(), usize> {
-    let largest = Arch::new().dispatch(
+    let largest = vectorised(
         #[inline(always)]
         || {
             let mut largest = 0;
-            packing::unpack(bytes, sums, |sum, residue| {
-                *sum += residue;
-                largest = residue.max(largest);
-            });
+            packing::unpack(
+                bytes,
+                sums,
+                #[inline(always)]
+                |sum, residue| {
+                    *sum += residue;
+                    largest = residue.max(largest);
+                },
+            );
             largest
         },
     );
@@ -194,7 +198,7 @@ pub(crate) fn subtract_packed(bytes: &[u8; BLOCK_BYTES], sums: &mut [u64; BLOCK]
 
 /// Packs reduced residues.
 pub(crate) fn pack(residues: &[u64; BLOCK], bytes: &mut [u8; BLOCK_BYTES]) {
-    Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || packing::pack(residues, bytes),
     );
@@ -207,35 +211,40 @@ pub(crate) fn pack(residues: &[u64; BLOCK], bytes: &mut [u8; BLOCK_BYTES]) {
 /// little-endian words): the residues are exactly uniform.
 pub(crate) struct Expansion {
     p: u64,
-    stream: PublicStream,
+    bytes: Vec<u8>,
     spare: PublicStream,
-    bytes: Box<[u8; BLOCK_BYTES]>,
 }
 
 impl Expansion {
-    /// The expansion of `seed` for ring element `index` and prime `l`.
-    pub fn new(seed: &Digest, index: usize, l: usize, p: u64) -> Self {
+    /// The expansion of `seed` for ring element `index` and prime `l`, of so many blocks.
+    pub fn new(seed: &Digest, index: usize, l: usize, p: u64, blocks: usize) -> Self {
         let number = (index as u64) << 8 | l as u64;
+        let mut bytes = vec![0; blocks * BLOCK_BYTES];
+        PublicStream::new(seed, number).fill(&mut bytes);
         Self {
             p,
-            stream: PublicStream::new(seed, number),
+            bytes,
             spare: PublicStream::new(seed, 1 << 63 | number),
-            bytes: Box::new([0; BLOCK_BYTES]),
         }
     }
 
-    /// The next block.
-    pub fn next_block(&mut self, residues: &mut [u64; BLOCK]) {
-        self.stream.fill(&mut self.bytes[..]);
-        let bytes = &*self.bytes;
-        let largest = Arch::new().dispatch(
+    /// Unpacks one of the blocks; they must be taken in order.
+    pub fn block(&mut self, index: usize, residues: &mut [u64; BLOCK]) {
+        let (blocks, _) = self.bytes.as_chunks::<BLOCK_BYTES>();
+        let bytes = &blocks[index];
+        let largest = vectorised(
             #[inline(always)]
             || {
                 let mut largest = 0;
-                packing::unpack(bytes, residues, |slot, residue| {
-                    *slot = residue;
-                    largest = residue.max(largest);
-                });
+                packing::unpack(
+                    bytes,
+                    residues,
+                    #[inline(always)]
+                    |slot, residue| {
+                        *slot = residue;
+                        largest = residue.max(largest);
+                    },
+                );
                 largest
             },
         );
@@ -347,7 +356,7 @@ mod tests {
         let seed = Digest::from_bytes([5; 32]);
         let p = 1 << 49; // rejects every other residue
         let mut residues = [0; BLOCK];
-        Expansion::new(&seed, 3, 1, p).next_block(&mut residues);
+        Expansion::new(&seed, 3, 1, p, 1).block(0, &mut residues);
         assert!(residues.iter().all(|&residue| residue < p));
 
         let (mut bytes, mut plain) = ([0; BLOCK_BYTES], [0; BLOCK]);

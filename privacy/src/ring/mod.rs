@@ -9,6 +9,7 @@ pub mod security;
 pub(crate) mod wide;
 
 use crate::secure_sum::ParameterSet;
+use pulp::{Arch, Simd, WithSimd};
 use std::sync::OnceLock;
 use tfhe_ntt::prime64::Plan;
 
@@ -89,6 +90,24 @@ impl Ring {
         }
         element
     }
+}
+
+/// Runs a loop compiled for the widest vectors of this machine. The closure and all that it calls must be
+/// `#[inline(always)]`.
+///
+/// [`Arch::dispatch`] takes closures too, but through the compiler's `FnOnce` shim, which is not inlined: the loop would
+/// be compiled for the oldest machine. Here the bound makes every closure a `FnOnce` itself.
+#[inline]
+pub(crate) fn vectorised<R>(kernel: impl FnOnce() -> R) -> R {
+    struct Kernel<F>(F);
+    impl<R, F: FnOnce() -> R> WithSimd for Kernel<F> {
+        type Output = R;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> R {
+            (self.0)()
+        }
+    }
+    Arch::new().dispatch(Kernel(kernel))
 }
 
 #[cfg(test)]

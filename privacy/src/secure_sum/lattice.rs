@@ -85,6 +85,8 @@ struct LatticeContributor {
     key: Zeroizing<Vec<u64>>,
     /// s, transformed.
     key_transform: Zeroizing<Vec<u64>>,
+    /// `-64 t` modulo each prime: errors are sampled as `e + 64`.
+    corrections: Vec<u64>,
     /// The ring element in the making, and one strip of its coefficients.
     element: Zeroizing<Vec<u64>>,
     scratch: Box<Scratch>,
@@ -131,7 +133,11 @@ impl LatticeContributor {
             .iter()
             .map(|&shifted| shifted as i64 - NOISE_BOUND as i64);
         let key_transform = Zeroizing::new(ring.transform_small(small));
+        let bits = parameters.slot_bits() * parameters.slots() as u32;
+        let correction =
+            |p| p - kernels::mul_mod(wide::power_of_two_plus_one(bits, p), NOISE_BOUND, p);
         Self {
+            corrections: ring.primes().map(|(_, p)| correction(p)).collect(),
             public_seed: public_seed(parameters, context),
             error_seed: secret("error"),
             sharing_seed: secret("sharing"),
@@ -185,7 +191,6 @@ impl LatticeContributor {
             degree: ring.degree(),
             limbs: parameters.set().primes().len(),
         };
-        let bits = layout.slot_bits * layout.slots as u32;
         let mut stream = SecretStream::new(&self.error_seed, index as u64);
         let Scratch {
             limbs,
@@ -196,11 +201,8 @@ impl LatticeContributor {
             kernels::sample_noise(&mut stream, noise, bytes);
             kernels::gather(layout, values, start, noise, limbs);
             for (l, p) in ring.primes() {
-                // The noise was sampled as e + 64.
-                let t = wide::power_of_two_plus_one(bits, p);
-                let correction = p - kernels::mul_mod(t, NOISE_BOUND, p);
                 let residues = &mut self.element[l * ring.degree() + start..][..STRIP];
-                kernels::reduce(limbs, layout.limbs, p, correction, residues);
+                kernels::reduce(limbs, layout.limbs, p, self.corrections[l], residues);
             }
         }
     }
@@ -225,11 +227,19 @@ impl Contributor for LatticeContributor {
             let residues = l * ring.degree()..(l + 1) * ring.degree();
             let polynomial = &mut self.element[residues.clone()];
             ring.forward(l, polynomial);
-            let mut expansion = Expansion::new(&self.public_seed, index, l, p);
+            let mut expansion = Expansion::new(
+                &self.public_seed,
+                index,
+                l,
+                p,
+                kernels::blocks_per_prime(ring),
+            );
             let (blocks, _) = polynomial.as_chunks_mut::<BLOCK>();
             let (keys, _) = self.key_transform[residues].as_chunks::<BLOCK>();
-            for ((block, key), packed) in blocks.iter_mut().zip(keys).zip(&mut packed) {
-                expansion.next_block(&mut public);
+            for (i, ((block, key), packed)) in
+                blocks.iter_mut().zip(keys).zip(&mut packed).enumerate()
+            {
+                expansion.block(i, &mut public);
                 ring.mul_accumulate(l, block, &public[..], key);
                 kernels::pack(block, packed);
             }
@@ -320,11 +330,17 @@ impl LatticeAdder {
             let residues = l * self.ring.degree()..(l + 1) * self.ring.degree();
             let polynomial = &mut element[residues.clone()];
             kernels::reduce_sums(polynomial, p);
-            let mut expansion = Expansion::new(&self.public_seed, index, l, p);
+            let mut expansion = Expansion::new(
+                &self.public_seed,
+                index,
+                l,
+                p,
+                kernels::blocks_per_prime(self.ring),
+            );
             let (blocks, _) = polynomial.as_chunks_mut::<BLOCK>();
             let (keys, _) = negated_key[residues].as_chunks::<BLOCK>();
-            for (block, key) in blocks.iter_mut().zip(keys) {
-                expansion.next_block(&mut public);
+            for (i, (block, key)) in blocks.iter_mut().zip(keys).enumerate() {
+                expansion.block(i, &mut public);
                 self.ring.mul_accumulate(l, block, &public[..], key);
             }
             self.ring.inverse(l, polynomial);

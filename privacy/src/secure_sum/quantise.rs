@@ -7,7 +7,7 @@
 
 use super::parameters::VALUE_BITS;
 use crate::digest::{Digest, Transcript};
-use pulp::Arch;
+use crate::ring::vectorised;
 use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -353,7 +353,7 @@ fn quantise_fixed<T: Real>(
     for (run, (values, out)) in values.chunks(RUN).zip(out.chunks_mut(RUN)).enumerate() {
         let bytes = &mut bytes[..2 * values.len()];
         rng.fill_bytes(bytes);
-        let good = Arch::new().dispatch(
+        let good = vectorised(
             #[inline(always)]
             || round_run(values, out, zero, bound, bytes),
         );
