@@ -75,33 +75,25 @@ pub(crate) fn gather(
             limbs[1..].iter_mut().for_each(|limb| *limb = [0; STRIP]);
             for slot in 0..layout.slots {
                 let from = (slot * layout.degree + start).min(values.len());
-                let strip = &values[from..(from + STRIP).min(values.len())];
                 // A short strip is the end of the vector: what comes after is zero.
-                place(
-                    limbs,
-                    layout.slot_bits * slot as u32,
-                    strip.iter().map(|&value| u64::from(value)),
-                );
+                let strip = &values[from..(from + STRIP).min(values.len())];
+                place(limbs, layout.slot_bits * slot as u32, strip);
             }
-            place(
-                limbs,
-                layout.slot_bits * layout.slots as u32,
-                noise.iter().copied(),
-            );
+            place(limbs, layout.slot_bits * layout.slots as u32, noise);
         },
     );
 }
 
 /// Adds numbers of at most 32 bits at a bit position of a strip.
 #[inline(always)]
-fn place(limbs: &mut Limbs, position: u32, numbers: impl Iterator<Item = u64> + Clone) {
+fn place<T: Copy + Into<u64>>(limbs: &mut Limbs, position: u32, numbers: &[T]) {
     let (limb, shift) = ((position / RESIDUE_BITS) as usize, position % RESIDUE_BITS);
-    for (sum, number) in limbs[limb].iter_mut().zip(numbers.clone()) {
-        *sum += (number << shift) & MASK;
+    for (sum, &number) in limbs[limb].iter_mut().zip(numbers) {
+        *sum += (number.into() << shift) & MASK;
     }
     if shift > RESIDUE_BITS - 32 && limb + 1 < MAX_LIMBS {
-        for (sum, number) in limbs[limb + 1].iter_mut().zip(numbers) {
-            *sum += number >> (RESIDUE_BITS - shift);
+        for (sum, &number) in limbs[limb + 1].iter_mut().zip(numbers) {
+            *sum += number.into() >> (RESIDUE_BITS - shift);
         }
     }
 }
