@@ -1,2 +1,99 @@
-//! 
-fn main() {}
+//! `cargo xtask`: the tasks of this project. Nothing but cargo, Python 3 and a C compiler is expected to be there.
+
+mod build;
+mod check;
+mod demo;
+mod reference;
+mod run;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use run::Workspace;
+
+/// Tasks of the project
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the programs and run a demo: a coordinator and three banks as four processes on this machine
+    ///
+    /// The result is in target/demo/NAME: report.html to look at, summary.json for programs.
+    Demo {
+        /// Which demo
+        #[arg(default_value = "scorecard")]
+        name: String,
+        /// Passed on to `haihe demo NAME`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        extra: Vec<String>,
+    },
+    /// Build whatever the tests need and run all of them
+    Test {
+        /// Passed on to the test runner, for example the part of a test's name
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        extra: Vec<String>,
+    },
+    /// Formatting, lints, documentation, and the licences and sources of all dependencies
+    Check {
+        /// Fail if cargo-deny is not there and cannot be installed; otherwise this is only said
+        #[arg(long, env = "CI", value_parser = clap::builder::FalseyValueParser::new())]
+        strict: bool,
+    },
+    /// Everything that a change must pass: check, then test
+    Ci,
+    /// Run a benchmark in release; its rows are kept in target/bench/NAME.json
+    Bench {
+        /// Which benchmark, for example secure-sum
+        name: String,
+        /// Fewer repetitions
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Compare the scorecard of the demo with an independent fit by scikit-learn, in a Python environment of its own
+    Reference,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let workspace = Workspace::find()?;
+    match arguments.task {
+        Task::Demo { name, extra } => demo::demo(&workspace, &name, &extra),
+        Task::Test { extra } => test::test(&workspace, &extra),
+        Task::Check { strict } => check::check(&workspace, strict),
+        Task::Ci => check::check(&workspace, true).and_then(|()| test::test(&workspace, &[])),
+        Task::Bench { name, quick } => bench(&workspace, &name, quick),
+        Task::Reference => reference::reference(&workspace),
+    }
+}
+
+fn bench(workspace: &Workspace, name: &str, quick: bool) -> Result<()> {
+    let mut cargo = workspace.cargo(["run", "--release", "--locked", "--package", "haihe-bench", "--", name]);
+    if quick {
+        cargo.arg("--quick");
+    }
+    run::step(&format!("benchmark {name}"), &mut cargo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_is_passed_on() {
+        let parsed = Arguments::try_parse_from(["xtask", "demo", "scorecard", "--seed", "7"]).expect("valid");
+        let Task::Demo { name, extra } = parsed.task else { panic!("a demo was asked for") };
+        assert_eq!((name.as_str(), extra), ("scorecard", vec!["--seed".to_owned(), "7".to_owned()]));
+    }
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask demo`.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::{
+    build::PROGRAMS,
+    run::{Workspace, say, step},
+};
+
+/// Builds the programs and runs the demo called `name`.
+pub fn demo(workspace: &Workspace, name: &str, extra: &[String]) -> Result<()> {
+    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    ensure!(plain, "{name:?} is no name of a demo: the options of the demo come after its name");
+    step("building the programs", workspace.cargo(["build", "--locked"]).args(PROGRAMS))?;
+    let out = workspace.demo(name);
+    let mut haihe = workspace.command(workspace.target.join("debug").join("haihe"));
+    haihe.args(["demo", name, "--out"]).arg(&out).args(extra);
+    step(&format!("demo {name}"), &mut haihe)?;
+    let report = out.join("report.html");
+    ensure!(report.is_file(), "the demo ended without a report: {} is missing", workspace.shown(&report));
+    say(&headline(&out.join("summary.json"))?);
+    say(&format!("the report is {}: open it in a browser", workspace.shown(&report)));
+    Ok(())
+}
+
+/// What came of a demo, in one line.
+fn headline(summary: &Path) -> Result<String> {
+    let text = fs::read_to_string(summary).with_context(|| format!("{} is missing", summary.display()))?;
+    let summary: Value = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", summary.display()))?;
+    let figure = |at: &str| summary.pointer(at).and_then(Value::as_f64);
+    let auc = |at: &str| figure(at).map_or("-".to_owned(), |auc| format!("{auc:.4}"));
+    Ok(format!(
+        "AUC federated {}, pooled {}; {} rounds, {} rows sent, {:.0} s",
+        auc("/federated/auc"),
+        auc("/pooled/auc"),
+        figure("/rounds").unwrap_or(0.0),
+        figure("/rows_sent").context("the summary does not say how many rows were sent")?,
+        figure("/seconds").unwrap_or(0.0),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_becomes_one_line() {
+        let file = std::env::temp_dir().join(format!("haihe-xtask-summary-{}.json", std::process::id()));
+        let text = r#"{"rounds":9,"seconds":3.2,"federated":{"auc":0.75},"pooled":{"auc":0.75},"rows_sent":0}"#;
+        fs::write(&file, text).expect("written");
+        let line = headline(&file).expect("a summary");
+        fs::remove_file(&file).expect("removed");
+        assert_eq!(line, "AUC federated 0.7500, pooled 0.7500; 9 rounds, 0 rows sent, 3 s");
+        assert!(headline(&file).is_err(), "a missing summary is an error");
+    }
+}
