@@ -146,22 +146,13 @@ impl<'de> Deserialize<'de> for Digest {
 /// Reads exactly `2 * LEN` lowercase hexadecimal digits.
 pub(crate) fn parse_hex<const LEN: usize>(text: &str) -> Result<[u8; LEN], HexError> {
     if text.len() != 2 * LEN {
-        return Err(HexError::Length {
-            expected: 2 * LEN,
-            found: text.chars().count(),
-        });
+        return Err(HexError::Length { expected: 2 * LEN, found: text.chars().count() });
     }
-    if let Some(position) = text
-        .bytes()
-        .position(|c| !matches!(c, b'0'..=b'9' | b'a'..=b'f'))
-    {
+    if let Some(position) = text.bytes().position(|c| !matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(HexError::Character { position });
     }
     let mut bytes = [0; LEN];
-    hex::decode_to_slice(text, &mut bytes).map_err(|_| HexError::Length {
-        expected: 2 * LEN,
-        found: text.len(),
-    })?;
+    hex::decode_to_slice(text, &mut bytes).map_err(|_| HexError::Length { expected: 2 * LEN, found: text.len() })?;
     Ok(bytes)
 }
 
@@ -191,29 +182,17 @@ mod tests {
         let split = |a: &[u8], b: &[u8]| Transcript::new("test").bytes(a).bytes(b).finish();
         assert_ne!(split(b"ab", b"c"), split(b"a", b"bc"));
         assert_ne!(Transcript::new("a").finish(), Transcript::new("b").finish());
-        assert_ne!(
-            Transcript::new("t").bytes(b"x").finish(),
-            Transcript::new("t").str("x").finish()
-        );
+        assert_ne!(Transcript::new("t").bytes(b"x").finish(), Transcript::new("t").str("x").finish());
     }
 
     #[test]
     fn hexadecimal_is_strict() {
         let digest = Transcript::new("t").finish();
         assert_eq!(Digest::parse(&digest.to_hex()), Ok(digest));
-        assert_eq!(
-            Digest::parse("00"),
-            Err(HexError::Length {
-                expected: 64,
-                found: 2
-            })
-        );
+        assert_eq!(Digest::parse("00"), Err(HexError::Length { expected: 64, found: 2 }));
         let mut upper = "0".repeat(64);
         upper.replace_range(5..6, "A");
-        assert_eq!(
-            Digest::parse(&upper),
-            Err(HexError::Character { position: 5 })
-        );
+        assert_eq!(Digest::parse(&upper), Err(HexError::Character { position: 5 }));
         assert!(Digest::parse(&"é".repeat(32)).is_err());
     }
 }

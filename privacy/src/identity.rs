@@ -9,13 +9,7 @@ use crate::sign::VerifyingKey;
 use x509_parser::prelude::{FromDer, GeneralName, KeyUsage, X509Certificate, X509Version};
 
 /// The roles that a certificate can give.
-pub const ROLES: [&str; 5] = [
-    "coordinator",
-    "bank",
-    "government",
-    "enterprise",
-    "operator",
-];
+pub const ROLES: [&str; 5] = ["coordinator", "bank", "government", "enterprise", "operator"];
 /// Certificates longer than this are not looked at.
 pub const MAX_CERTIFICATE_BYTES: usize = 64 * 1024;
 
@@ -132,31 +126,18 @@ fn parse(der: &[u8], whose: Whose) -> Result<X509Certificate<'_>, IdentityError>
         return Err(IdentityError::TooLong(whose, der.len()));
     }
     match X509Certificate::from_der(der) {
-        Ok((rest, certificate)) if rest.is_empty() && certificate.version() == X509Version::V3 => {
-            Ok(certificate)
-        }
+        Ok((rest, certificate)) if rest.is_empty() && certificate.version() == X509Version::V3 => Ok(certificate),
         _ => Err(IdentityError::Malformed(whose)),
     }
 }
 
-fn check_period(
-    certificate: &X509Certificate<'_>,
-    whose: Whose,
-    now: i64,
-) -> Result<(), IdentityError> {
-    let (not_before, not_after) = (
-        certificate.validity().not_before.timestamp(),
-        certificate.validity().not_after.timestamp(),
-    );
+fn check_period(certificate: &X509Certificate<'_>, whose: Whose, now: i64) -> Result<(), IdentityError> {
+    let (not_before, not_after) =
+        (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
     if (not_before..=not_after).contains(&now) {
         Ok(())
     } else {
-        Err(IdentityError::NotValidNow {
-            whose,
-            not_before,
-            not_after,
-            now,
-        })
+        Err(IdentityError::NotValidNow { whose, not_before, not_after, now })
     }
 }
 
@@ -164,25 +145,15 @@ fn check_period(
 fn check_authority(certificate: &X509Certificate<'_>) -> Result<(), IdentityError> {
     check_extensions(certificate, Whose::Authority)?;
     let malformed = |_| IdentityError::Malformed(Whose::Authority);
-    let is_authority = certificate
-        .basic_constraints()
-        .map_err(malformed)?
-        .is_some_and(|e| e.value.ca);
+    let is_authority = certificate.basic_constraints().map_err(malformed)?.is_some_and(|e| e.value.ca);
     let may_sign = usage(certificate, Whose::Authority)?.is_none_or(|usage| usage.key_cert_sign());
-    if is_authority && may_sign {
-        Ok(())
-    } else {
-        Err(IdentityError::NotAnAuthority)
-    }
+    if is_authority && may_sign { Ok(()) } else { Err(IdentityError::NotAnAuthority) }
 }
 
 fn check_member(certificate: &X509Certificate<'_>) -> Result<(), IdentityError> {
     check_extensions(certificate, Whose::Member)?;
     let malformed = |_| IdentityError::Malformed(Whose::Member);
-    let claims_authority = certificate
-        .basic_constraints()
-        .map_err(malformed)?
-        .is_some_and(|e| e.value.ca);
+    let claims_authority = certificate.basic_constraints().map_err(malformed)?.is_some_and(|e| e.value.ca);
     let usage = usage(certificate, Whose::Member)?;
     if claims_authority || usage.is_some_and(|usage| usage.key_cert_sign()) {
         return Err(IdentityError::MemberIsAuthority);
@@ -193,14 +164,8 @@ fn check_member(certificate: &X509Certificate<'_>) -> Result<(), IdentityError> 
     Ok(())
 }
 
-fn usage<'a>(
-    certificate: &'a X509Certificate<'_>,
-    whose: Whose,
-) -> Result<Option<&'a KeyUsage>, IdentityError> {
-    Ok(certificate
-        .key_usage()
-        .map_err(|_| IdentityError::Malformed(whose))?
-        .map(|extension| extension.value))
+fn usage<'a>(certificate: &'a X509Certificate<'_>, whose: Whose) -> Result<Option<&'a KeyUsage>, IdentityError> {
+    Ok(certificate.key_usage().map_err(|_| IdentityError::Malformed(whose))?.map(|extension| extension.value))
 }
 
 /// RFC 5280 section 4.2: "A certificate-using system MUST reject the certificate if it encounters a critical extension
@@ -219,21 +184,14 @@ fn check_extensions(certificate: &X509Certificate<'_>, whose: Whose) -> Result<(
                 | Parsed::AuthorityKeyIdentifier(_)
         )
     };
-    if certificate
-        .extensions()
-        .iter()
-        .any(|e| e.critical && !understood(e.parsed_extension()))
-    {
+    if certificate.extensions().iter().any(|e| e.critical && !understood(e.parsed_extension())) {
         return Err(IdentityError::CriticalExtension(whose));
     }
     Ok(())
 }
 
 /// The algorithms of a federation's authority: Ed25519, and ECDSA or RSA over SHA-2. The parser's own list has SHA-1.
-fn check_signature(
-    authority: &X509Certificate<'_>,
-    member: &X509Certificate<'_>,
-) -> Result<(), IdentityError> {
+fn check_signature(authority: &X509Certificate<'_>, member: &X509Certificate<'_>) -> Result<(), IdentityError> {
     const ACCEPTED: [&str; 6] = [
         "1.3.101.112",
         "1.2.840.10045.4.3.2",
@@ -248,9 +206,7 @@ fn check_signature(
     if !accepted || *algorithm != member.tbs_certificate.signature {
         return Err(IdentityError::Signature);
     }
-    member
-        .verify_signature(Some(authority.public_key()))
-        .map_err(|_| IdentityError::Signature)
+    member.verify_signature(Some(authority.public_key())).map_err(|_| IdentityError::Signature)
 }
 
 fn read_name(certificate: &X509Certificate<'_>) -> Result<(String, String, String), IdentityError> {
@@ -259,32 +215,18 @@ fn read_name(certificate: &X509Certificate<'_>) -> Result<(String, String, Strin
     let uris: Vec<&str> = names
         .iter()
         .flat_map(|names| &names.value.general_names)
-        .filter_map(|name| {
-            if let GeneralName::URI(uri) = name {
-                Some(*uri)
-            } else {
-                None
-            }
-        })
+        .filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None })
         .collect();
     let [uri] = uris[..] else {
         return Err(IdentityError::Names(uris.len()));
     };
-    let mut parts = uri
-        .strip_prefix("spiffe://")
-        .ok_or(IdentityError::NameForm)?
-        .split('/');
-    let (Some(federation), Some(role), Some(party), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+    let mut parts = uri.strip_prefix("spiffe://").ok_or(IdentityError::NameForm)?.split('/');
+    let (Some(federation), Some(role), Some(party), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(IdentityError::NameForm);
     };
     let is_plain = |c: u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    if !(1..=255).contains(&federation.len())
-        || !federation
-            .bytes()
-            .all(|c| is_plain(c) || matches!(c, b'.' | b'_'))
-    {
+    if !(1..=255).contains(&federation.len()) || !federation.bytes().all(|c| is_plain(c) || matches!(c, b'.' | b'_')) {
         return Err(IdentityError::NameForm);
     }
     if !ROLES.contains(&role) {
@@ -299,8 +241,7 @@ fn read_name(certificate: &X509Certificate<'_>) -> Result<(String, String, Strin
 /// RFC 8410: an Ed25519 key has the algorithm 1.3.101.112 and no parameters, and is 32 bytes.
 fn ed25519_key(certificate: &X509Certificate<'_>) -> Option<VerifyingKey> {
     let key = certificate.public_key();
-    let is_ed25519 = key.algorithm.algorithm.to_id_string() == "1.3.101.112"
-        && key.algorithm.parameters.is_none();
+    let is_ed25519 = key.algorithm.algorithm.to_id_string() == "1.3.101.112" && key.algorithm.parameters.is_none();
     let bytes: [u8; 32] = key.subject_public_key.data.as_ref().try_into().ok()?;
     is_ed25519.then(|| VerifyingKey::from_bytes(bytes))
 }
@@ -320,21 +261,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use rcgen::{
-        BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, IsCa, KeyPair,
-        KeyUsagePurpose, SanType, date_time_ymd,
+        BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, IsCa, KeyPair, KeyUsagePurpose, SanType,
+        date_time_ymd,
     };
 
     const NOW: i64 = 1_790_000_000; // September 2026
 
     fn authority_params(common_name: &str) -> CertificateParams {
         let mut params = CertificateParams::new(vec![]).unwrap();
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, common_name);
+        params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        (params.not_before, params.not_after) =
-            (date_time_ymd(2025, 1, 1), date_time_ymd(2035, 1, 1));
+        (params.not_before, params.not_after) = (date_time_ymd(2025, 1, 1), date_time_ymd(2035, 1, 1));
         params
     }
 
@@ -348,12 +286,8 @@ mod tests {
 
     fn member_params(uris: &[&str]) -> CertificateParams {
         let mut params = CertificateParams::new(vec![]).unwrap();
-        params.subject_alt_names = uris
-            .iter()
-            .map(|&uri| SanType::URI(uri.try_into().unwrap()))
-            .collect();
-        (params.not_before, params.not_after) =
-            (date_time_ymd(2026, 1, 1), date_time_ymd(2027, 1, 1));
+        params.subject_alt_names = uris.iter().map(|&uri| SanType::URI(uri.try_into().unwrap())).collect();
+        (params.not_before, params.not_after) = (date_time_ymd(2026, 1, 1), date_time_ymd(2027, 1, 1));
         params
     }
 
@@ -370,14 +304,8 @@ mod tests {
         let (authority, key) = (authority("CA"), key());
         let member = member_params(&[NAME]).signed_by(&key, &authority).unwrap();
         let verified = verify_member_certificate(authority.der(), member.der(), NOW).unwrap();
-        assert_eq!(
-            (&*verified.federation, &*verified.role, &*verified.party),
-            ("credit.example", "bank", "bank-a")
-        );
-        assert_eq!(
-            verified.signing_key.unwrap().as_bytes(),
-            key.public_key_raw()
-        );
+        assert_eq!((&*verified.federation, &*verified.role, &*verified.party), ("credit.example", "bank", "bank-a"));
+        assert_eq!(verified.signing_key.unwrap().as_bytes(), key.public_key_raw());
         assert_eq!(verified.not_after, 1_798_761_600);
     }
 
@@ -395,22 +323,14 @@ mod tests {
         let refused = |uris: &[&str]| verify(&member_params(uris)).unwrap_err();
         assert_eq!(refused(&[]), IdentityError::Names(0));
         assert_eq!(refused(&[NAME, NAME]), IdentityError::Names(2));
-        for name in [
-            "https://x/bank/a",
-            "spiffe://x/bank",
-            "spiffe://x/bank/a/b",
-            "spiffe:///bank/a",
-            "spiffe://X/bank/a",
-        ] {
+        for name in
+            ["https://x/bank/a", "spiffe://x/bank", "spiffe://x/bank/a/b", "spiffe:///bank/a", "spiffe://X/bank/a"]
+        {
             assert_eq!(refused(&[name]), IdentityError::NameForm, "{name}");
         }
         assert_eq!(refused(&["spiffe://x/banks/a"]), IdentityError::Role);
         for party in ["", "A", "a_b", "a%20b", &"a".repeat(33)] {
-            assert_eq!(
-                refused(&[&format!("spiffe://x/bank/{party}")]),
-                IdentityError::Party,
-                "{party}"
-            );
+            assert_eq!(refused(&[&format!("spiffe://x/bank/{party}")]), IdentityError::Party, "{party}");
         }
     }
 
@@ -418,35 +338,18 @@ mod tests {
     fn time_authority_and_signature_are_checked() {
         let (ours, other) = (authority("CA"), authority("CA"));
         let member = member_params(&[NAME]).signed_by(&key(), &ours).unwrap();
-        let verify_with =
-            |ca: &[u8], now| verify_member_certificate(ca, member.der(), now).map(|_| ());
+        let verify_with = |ca: &[u8], now| verify_member_certificate(ca, member.der(), now).map(|_| ());
         assert_eq!(verify_with(other.der(), NOW), Err(IdentityError::Signature));
-        assert_eq!(
-            verify_with(authority("other").der(), NOW),
-            Err(IdentityError::OtherIssuer)
-        );
-        for (whose, now) in [
-            (Whose::Member, 1_760_000_000),
-            (Whose::Member, 1_800_000_000),
-            (Whose::Authority, 0),
-        ] {
+        assert_eq!(verify_with(authority("other").der(), NOW), Err(IdentityError::OtherIssuer));
+        for (whose, now) in [(Whose::Member, 1_760_000_000), (Whose::Member, 1_800_000_000), (Whose::Authority, 0)] {
             let result = verify_with(ours.der(), now);
-            assert!(
-                matches!(result, Err(IdentityError::NotValidNow { whose: w, .. }) if w == whose),
-                "{result:?}"
-            );
+            assert!(matches!(result, Err(IdentityError::NotValidNow { whose: w, .. }) if w == whose), "{result:?}");
         }
-        assert_eq!(
-            verify_with(member.der(), NOW),
-            Err(IdentityError::NotAnAuthority)
-        );
+        assert_eq!(verify_with(member.der(), NOW), Err(IdentityError::NotAnAuthority));
         let mut weak = authority_params("CA");
         weak.key_usages = vec![KeyUsagePurpose::CrlSign];
         let weak = CertifiedIssuer::self_signed(weak, key()).unwrap();
-        assert_eq!(
-            verify_with(weak.der(), NOW),
-            Err(IdentityError::NotAnAuthority)
-        );
+        assert_eq!(verify_with(weak.der(), NOW), Err(IdentityError::NotAnAuthority));
 
         let mut flipped = member.der().to_vec();
         *flipped.last_mut().unwrap() ^= 1;
@@ -455,15 +358,8 @@ mod tests {
         let trailing = [member.der(), &[0][..]].concat();
         let result = verify_member_certificate(ours.der(), &trailing, NOW);
         assert_eq!(result, Err(IdentityError::Malformed(Whose::Member)));
-        let result =
-            verify_member_certificate(ours.der(), &vec![0; MAX_CERTIFICATE_BYTES + 1], NOW);
-        assert_eq!(
-            result,
-            Err(IdentityError::TooLong(
-                Whose::Member,
-                MAX_CERTIFICATE_BYTES + 1
-            ))
-        );
+        let result = verify_member_certificate(ours.der(), &vec![0; MAX_CERTIFICATE_BYTES + 1], NOW);
+        assert_eq!(result, Err(IdentityError::TooLong(Whose::Member, MAX_CERTIFICATE_BYTES + 1)));
     }
 
     #[test]
@@ -476,14 +372,10 @@ mod tests {
         params.key_usages = vec![KeyUsagePurpose::KeyEncipherment];
         assert_eq!(verify(&params), Err(IdentityError::MemberMayNotSign));
         params.key_usages = vec![];
-        let mut unknown =
-            CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
+        let mut unknown = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
         unknown.set_criticality(true);
         params.custom_extensions = vec![unknown];
-        assert_eq!(
-            verify(&params),
-            Err(IdentityError::CriticalExtension(Whose::Member))
-        );
+        assert_eq!(verify(&params), Err(IdentityError::CriticalExtension(Whose::Member)));
     }
 
     proptest! {

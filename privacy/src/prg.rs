@@ -1,6 +1,6 @@
 //! Pseudorandom streams: AES in counter mode (NIST SP 800-38A), one stream per purpose and index.
 //!
-//! Which generator, and why (medians on one AVX-512 core, in GB/s: see `privacy/README.md`):
+//! Which generator, and why (measured: see `privacy/README.md`):
 //!
 //! * [`PublicStream`] expands the public polynomials `a_j`. The seed is public, so nothing is to be hidden; AES-128 in
 //!   counter mode under a public random key is how FrodoKEM (section 2.2.4, `Frodo.Gen` with AES128) expands its public
@@ -66,13 +66,7 @@ struct CounterMode<Cipher> {
 
 impl<Cipher: BlockCipherEncrypt<BlockSize = U16>> CounterMode<Cipher> {
     fn new(cipher: Cipher, index: u64) -> Self {
-        Self {
-            cipher,
-            index,
-            next: 0,
-            last: [0; 16],
-            used: 16,
-        }
+        Self { cipher, index, next: 0, last: [0; 16], used: 16 }
     }
 
     fn fill(&mut self, out: &mut [u8]) {
@@ -97,8 +91,7 @@ impl<Cipher: BlockCipherEncrypt<BlockSize = U16>> CounterMode<Cipher> {
             *block = (u128::from(self.index) << 64 | u128::from(self.next)).to_be_bytes();
             self.next += 1;
         }
-        self.cipher
-            .encrypt_blocks(Array::cast_slice_from_core_mut(blocks));
+        self.cipher.encrypt_blocks(Array::cast_slice_from_core_mut(blocks));
     }
 }
 
@@ -169,8 +162,7 @@ mod tests {
         let (mut ours, mut theirs) = ([0; 5000], [0; 5000]);
         SecretStream::new(&[4; 32], 9).fill(&mut ours);
         let first_block = (9u128 << 64).to_be_bytes();
-        ctr::Ctr128BE::<Aes256>::new(&[4; 32].into(), &first_block.into())
-            .apply_keystream(&mut theirs);
+        ctr::Ctr128BE::<Aes256>::new(&[4; 32].into(), &first_block.into()).apply_keystream(&mut theirs);
         assert_eq!(ours, theirs);
     }
 

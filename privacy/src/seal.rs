@@ -41,9 +41,7 @@ pub enum SealError {
         found: usize,
     },
     /// The message was altered, is for somebody else, or belongs to another context.
-    #[error(
-        "the sealed message of {found} bytes does not open: altered, for another party, or from another context"
-    )]
+    #[error("the sealed message of {found} bytes does not open: altered, for another party, or from another context")]
     DoesNotOpen {
         /// How many bytes there are.
         found: usize,
@@ -67,17 +65,14 @@ pub fn seal<R: CryptoRng>(
     let invalid = |_| SealError::InvalidPublicKey(*receiver);
     let public = <Suite as Kem>::PublicKey::from_bytes(&receiver.0).map_err(invalid)?;
     // RFC 9180 section 5.1.1: enc, context = SetupBaseS(pkR, info). It fails only for a point of small order.
-    let (encapsulated, mut context) = hpke::setup_sender_with_rng::<
-        aead::ChaCha20Poly1305,
-        kdf::HkdfSha256,
-        Suite,
-    >(&OpModeS::Base, &public, info.as_bytes(), rng)
+    let (encapsulated, mut context) = hpke::setup_sender_with_rng::<aead::ChaCha20Poly1305, kdf::HkdfSha256, Suite>(
+        &OpModeS::Base,
+        &public,
+        info.as_bytes(),
+        rng,
+    )
     .map_err(invalid)?;
-    let ciphertext = context
-        .seal(plaintext, aad)
-        .map_err(|_| SealError::CannotSeal {
-            length: plaintext.len(),
-        })?;
+    let ciphertext = context.seal(plaintext, aad).map_err(|_| SealError::CannotSeal { length: plaintext.len() })?;
     let mut sealed = Vec::with_capacity(plaintext.len() + OVERHEAD);
     sealed.extend_from_slice(&encapsulated.to_bytes());
     sealed.extend_from_slice(&ciphertext);
@@ -97,9 +92,7 @@ impl SealingKey {
 
     /// The key that [`Self::expose_bytes`] wrote.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, SealError> {
-        SecretKey::from_bytes(bytes)
-            .map(Self)
-            .map_err(|_| SealError::InvalidSecretKey)
+        SecretKey::from_bytes(bytes).map(Self).map_err(|_| SealError::InvalidSecretKey)
     }
 
     /// The secret itself, for a vault. The name is meant to be found by `grep`.
@@ -115,15 +108,12 @@ impl SealingKey {
     /// Opens what [`seal`] made for this key with the same `info` and `aad`.
     pub fn open(&self, info: &Digest, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let found = sealed.len();
-        let (encapsulated, ciphertext) = sealed
-            .split_at_checked(32)
-            .ok_or(SealError::TooShort { found })?;
+        let (encapsulated, ciphertext) = sealed.split_at_checked(32).ok_or(SealError::TooShort { found })?;
         if ciphertext.len() < OVERHEAD - 32 {
             return Err(SealError::TooShort { found });
         }
         let does_not_open = |_| SealError::DoesNotOpen { found };
-        let encapsulated =
-            <Suite as Kem>::EncappedKey::from_bytes(encapsulated).map_err(does_not_open)?;
+        let encapsulated = <Suite as Kem>::EncappedKey::from_bytes(encapsulated).map_err(does_not_open)?;
         let mut context = hpke::setup_receiver::<aead::ChaCha20Poly1305, kdf::HkdfSha256, Suite>(
             &OpModeR::Base,
             &self.0,

@@ -63,16 +63,12 @@ impl SigningKey {
 
     /// Reads the PEM file that `openssl genpkey -algorithm ed25519` or [`Self::to_pkcs8_pem`] writes.
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self, KeyFileError> {
-        ed25519_dalek::SigningKey::from_pkcs8_pem(pem)
-            .map(Self)
-            .map_err(|_| KeyFileError::NotPkcs8Pem)
+        ed25519_dalek::SigningKey::from_pkcs8_pem(pem).map(Self).map_err(|_| KeyFileError::NotPkcs8Pem)
     }
 
     /// The secret key as PKCS #8 PEM.
     pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, KeyFileError> {
-        self.0
-            .to_pkcs8_pem(LineEnding::LF)
-            .map_err(|_| KeyFileError::Encoding)
+        self.0.to_pkcs8_pem(LineEnding::LF).map_err(|_| KeyFileError::Encoding)
     }
 
     /// The public half.
@@ -105,17 +101,13 @@ impl VerifyingKey {
 
     /// Checks that this key signed this digest.
     pub fn verify(&self, digest: &Digest, signature: &Signature) -> Result<(), SignatureError> {
-        let key = ed25519_dalek::VerifyingKey::from_bytes(&self.0)
-            .map_err(|_| SignatureError::InvalidKey(*self))?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&self.0).map_err(|_| SignatureError::InvalidKey(*self))?;
         if key.is_weak() {
             return Err(SignatureError::InvalidKey(*self));
         }
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
         key.verify_strict(digest.as_bytes(), &signature)
-            .map_err(|_| SignatureError::Mismatch {
-                key: *self,
-                digest: *digest,
-            })
+            .map_err(|_| SignatureError::Mismatch { key: *self, digest: *digest })
     }
 }
 
@@ -151,11 +143,7 @@ macro_rules! hex_text {
         }
         impl fmt::Debug for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(
-                    f,
-                    concat!(stringify!($type), "({})"),
-                    hex::encode(&self.0[..6])
-                )
+                write!(f, concat!(stringify!($type), "({})"), hex::encode(&self.0[..6]))
             }
         }
         impl Serialize for $type {
@@ -186,20 +174,11 @@ mod tests {
         let signature = key.sign(&digest);
         let public = key.verifying_key();
         assert_eq!(public.verify(&digest, &signature), Ok(()));
-        assert_eq!(
-            public.verify(&other, &signature),
-            Err(SignatureError::Mismatch {
-                key: public,
-                digest: other
-            })
-        );
+        assert_eq!(public.verify(&other, &signature), Err(SignatureError::Mismatch { key: public, digest: other }));
         let mut identity = [0; 32];
         identity[0] = 1;
         let weak = VerifyingKey::from_bytes(identity);
-        assert_eq!(
-            weak.verify(&digest, &signature),
-            Err(SignatureError::InvalidKey(weak))
-        );
+        assert_eq!(weak.verify(&digest, &signature), Err(SignatureError::InvalidKey(weak)));
     }
 
     #[test]
@@ -209,9 +188,6 @@ mod tests {
         let again = SigningKey::from_pkcs8_pem(&pem).expect("decodes");
         assert_eq!(again.verifying_key(), key.verifying_key());
         assert!(!format!("{key:?}").contains(&hex::encode([9; 32])));
-        assert_eq!(
-            SigningKey::from_pkcs8_pem("nonsense").err(),
-            Some(KeyFileError::NotPkcs8Pem)
-        );
+        assert_eq!(SigningKey::from_pkcs8_pem("nonsense").err(), Some(KeyFileError::NotPkcs8Pem));
     }
 }

@@ -6,10 +6,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use haihe_privacy::secure_sum::{lattice::Lattice, shamir, *};
-use haihe_privacy::{
-    Digest, SealingKey, SealingPublicKey, Signature, SigningKey, Transcript, VerifyingKey, prg,
-    seal,
-};
+use haihe_privacy::{Digest, SealingKey, SealingPublicKey, Signature, SigningKey, Transcript, VerifyingKey, prg, seal};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde_json::{Value, json};
@@ -18,12 +15,11 @@ use std::path::PathBuf;
 /// A case answers its input with an output, or with the words of an error.
 type Answer = Result<Value, String>;
 
+/// A name, what answers an input, and the inputs that are written down.
+type Program = (&'static str, fn(&Value) -> Answer, fn() -> Vec<(&'static str, Value)>);
+
 /// The programs that the vectors run, by the first word of the file's name.
-const PROGRAMS: [(
-    &str,
-    fn(&Value) -> Answer,
-    fn() -> Vec<(&'static str, Value)>,
-); 8] = [
+const PROGRAMS: [Program; 8] = [
     ("transcript", transcript, transcript_inputs),
     ("sign", sign, sign_inputs),
     ("seal", open_sealed, seal_inputs),
@@ -44,13 +40,9 @@ fn every_vector_holds() {
     for entry in std::fs::read_dir(directory()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let cases: Vec<Value> =
-            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let word = name.split('_').next().unwrap();
-        let (_, program, _) = PROGRAMS
-            .iter()
-            .find(|(program, ..)| *program == word)
-            .unwrap();
+        let (_, program, _) = PROGRAMS.iter().find(|(program, ..)| *program == word).unwrap();
         for (i, case) in cases.iter().enumerate() {
             match (program(&case["input"]), name.contains("_bad_")) {
                 (Ok(output), false) => {
@@ -118,50 +110,27 @@ fn tampered(mut value: Value, changes: &[(&str, Value)]) -> Value {
 
 fn transcript(input: &Value) -> Answer {
     let start = Transcript::new(input["domain"].as_str().unwrap());
-    let fields =
-        input["fields"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .try_fold(start, |transcript, field| {
-                let (kind, value) = field.as_object().unwrap().iter().next().unwrap();
-                Ok::<_, String>(match kind.as_str() {
-                    "bytes" => transcript.bytes(&bytes(value)),
-                    "u64" => transcript.u64(number(value)),
-                    "str" => transcript.str(value.as_str().unwrap()),
-                    _ => transcript.digest(&Digest::parse(value.as_str().unwrap()).map_err(words)?),
-                })
-            })?;
+    let fields = input["fields"].as_array().unwrap().iter().try_fold(start, |transcript, field| {
+        let (kind, value) = field.as_object().unwrap().iter().next().unwrap();
+        Ok::<_, String>(match kind.as_str() {
+            "bytes" => transcript.bytes(&bytes(value)),
+            "u64" => transcript.u64(number(value)),
+            "str" => transcript.str(value.as_str().unwrap()),
+            _ => transcript.digest(&Digest::parse(value.as_str().unwrap()).map_err(words)?),
+        })
+    })?;
     Ok(json!(fields.finish().to_hex()))
 }
 
 fn transcript_inputs() -> Vec<(&'static str, Value)> {
     let digest = |text: String| json!({"domain": "d", "fields": [{"digest": text}]});
     vec![
-        (
-            "no fields",
-            json!({"domain": "haihe/v1/test", "fields": []}),
-        ),
-        (
-            "another domain",
-            json!({"domain": "haihe/v1/tests", "fields": []}),
-        ),
-        (
-            "one field of bytes",
-            json!({"domain": "d", "fields": [{"bytes": "6162"}]}),
-        ),
-        (
-            "the same as text",
-            json!({"domain": "d", "fields": [{"str": "ab"}]}),
-        ),
-        (
-            "two fields",
-            json!({"domain": "d", "fields": [{"bytes": "61"}, {"bytes": "62"}]}),
-        ),
-        (
-            "numbers and digests",
-            json!({"domain": "d", "fields": [{"u64": u64::MAX}, {"digest": "0f".repeat(32)}]}),
-        ),
+        ("no fields", json!({"domain": "haihe/v1/test", "fields": []})),
+        ("another domain", json!({"domain": "haihe/v1/tests", "fields": []})),
+        ("one field of bytes", json!({"domain": "d", "fields": [{"bytes": "6162"}]})),
+        ("the same as text", json!({"domain": "d", "fields": [{"str": "ab"}]})),
+        ("two fields", json!({"domain": "d", "fields": [{"bytes": "61"}, {"bytes": "62"}]})),
+        ("numbers and digests", json!({"domain": "d", "fields": [{"u64": u64::MAX}, {"digest": "0f".repeat(32)}]})),
         ("a digest that is too short", digest("0f".repeat(31))),
         ("a digest in capitals", digest("0F".repeat(32))),
     ]
@@ -172,14 +141,10 @@ fn transcript_inputs() -> Vec<(&'static str, Value)> {
 fn sign(input: &Value) -> Answer {
     let key: VerifyingKey = read(&input["key"])?;
     let signature: Signature = read(&input["signature"])?;
-    key.verify(&read(&input["digest"])?, &signature)
-        .map_err(words)?;
-    let seed = input
-        .get("seed")
-        .map(|seed| SigningKey::from_seed(array(seed)));
-    let agrees = seed.is_none_or(|seed| {
-        seed.verifying_key() == key && seed.sign(&read(&input["digest"]).unwrap()) == signature
-    });
+    key.verify(&read(&input["digest"])?, &signature).map_err(words)?;
+    let seed = input.get("seed").map(|seed| SigningKey::from_seed(array(seed)));
+    let agrees =
+        seed.is_none_or(|seed| seed.verifying_key() == key && seed.sign(&read(&input["digest"]).unwrap()) == signature);
     Ok(json!({"holds": true, "is_made_from_the_seed": agrees}))
 }
 
@@ -190,8 +155,8 @@ fn sign_inputs() -> Vec<(&'static str, Value)> {
     let good = json!({"seed": "42".repeat(32), "key": key.verifying_key(), "digest": digest, "signature": signature});
     // s + L, which is the same scalar in a second encoding (RFC 8032, section 5.1.7: "s must be in range 0 <= s < L").
     const ORDER: [u8; 32] = [
-        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
-        0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
     ];
     let mut malleated = *signature.as_bytes();
     let mut carry = 0u16;
@@ -205,42 +170,12 @@ fn sign_inputs() -> Vec<(&'static str, Value)> {
     let small_order = format!("01{}", "00".repeat(31));
     vec![
         ("a signature", good.clone()),
-        (
-            "over another digest",
-            tampered(good.clone(), &[("/digest", json!("00".repeat(32)))]),
-        ),
-        (
-            "by another key",
-            tampered(
-                good.clone(),
-                &[(
-                    "/key",
-                    json!(SigningKey::from_seed([1; 32]).verifying_key()),
-                )],
-            ),
-        ),
-        (
-            "one bit flipped",
-            tampered(
-                good.clone(),
-                &[("/signature", json!(Signature::from_bytes(flipped)))],
-            ),
-        ),
-        (
-            "a second encoding of s",
-            tampered(
-                good.clone(),
-                &[("/signature", json!(Signature::from_bytes(malleated)))],
-            ),
-        ),
-        (
-            "a key of small order",
-            tampered(good.clone(), &[("/key", json!(small_order))]),
-        ),
-        (
-            "a key that is no point",
-            tampered(good, &[("/key", json!(format!("02{}", "00".repeat(31))))]),
-        ),
+        ("over another digest", tampered(good.clone(), &[("/digest", json!("00".repeat(32)))])),
+        ("by another key", tampered(good.clone(), &[("/key", json!(SigningKey::from_seed([1; 32]).verifying_key()))])),
+        ("one bit flipped", tampered(good.clone(), &[("/signature", json!(Signature::from_bytes(flipped)))])),
+        ("a second encoding of s", tampered(good.clone(), &[("/signature", json!(Signature::from_bytes(malleated)))])),
+        ("a key of small order", tampered(good.clone(), &[("/key", json!(small_order))])),
+        ("a key that is no point", tampered(good, &[("/key", json!(format!("02{}", "00".repeat(31))))])),
     ]
 }
 
@@ -249,19 +184,10 @@ fn sign_inputs() -> Vec<(&'static str, Value)> {
 fn open_sealed(input: &Value) -> Answer {
     let key = SealingKey::from_bytes(&array(&input["secret_key"])).map_err(words)?;
     let info: Digest = read(&input["info"])?;
-    let opened = key
-        .open(&info, &bytes(&input["aad"]), &bytes(&input["sealed"]))
-        .map_err(words)?;
+    let opened = key.open(&info, &bytes(&input["aad"]), &bytes(&input["sealed"])).map_err(words)?;
     if let Some(seed) = input.get("sender_seed") {
         let mut rng = ChaCha20Rng::from_seed(array(seed));
-        let again = seal::seal(
-            &mut rng,
-            &key.public_key(),
-            &info,
-            &bytes(&input["aad"]),
-            &opened,
-        )
-        .map_err(words)?;
+        let again = seal::seal(&mut rng, &key.public_key(), &info, &bytes(&input["aad"]), &opened).map_err(words)?;
         assert_eq!(again, bytes(&input["sealed"]));
     }
     Ok(json!({"public_key": key.public_key(), "plaintext": hex::encode(opened)}))
@@ -284,41 +210,14 @@ fn seal_inputs() -> Vec<(&'static str, Value)> {
     };
     vec![
         ("a sealed message", good.clone()),
-        (
-            "for another party",
-            tampered(
-                good.clone(),
-                &[("/secret_key", json!(hex::encode(*other.expose_bytes())))],
-            ),
-        ),
-        (
-            "from another context",
-            tampered(good.clone(), &[("/info", json!("00".repeat(32)))]),
-        ),
-        (
-            "with other associated data",
-            tampered(good.clone(), &[("/aad", json!("00"))]),
-        ),
-        (
-            "the encapsulated key altered",
-            tampered(good.clone(), &[("/sealed", with(0))]),
-        ),
-        (
-            "the ciphertext altered",
-            tampered(good.clone(), &[("/sealed", with(33))]),
-        ),
-        (
-            "the tag altered",
-            tampered(good.clone(), &[("/sealed", with(sealed.len() - 1))]),
-        ),
-        (
-            "an encapsulated key of small order",
-            tampered(good.clone(), &[("/sealed", json!("00".repeat(59)))]),
-        ),
-        (
-            "too short",
-            tampered(good, &[("/sealed", json!("00".repeat(47)))]),
-        ),
+        ("for another party", tampered(good.clone(), &[("/secret_key", json!(hex::encode(*other.expose_bytes())))])),
+        ("from another context", tampered(good.clone(), &[("/info", json!("00".repeat(32)))])),
+        ("with other associated data", tampered(good.clone(), &[("/aad", json!("00"))])),
+        ("the encapsulated key altered", tampered(good.clone(), &[("/sealed", with(0))])),
+        ("the ciphertext altered", tampered(good.clone(), &[("/sealed", with(33))])),
+        ("the tag altered", tampered(good.clone(), &[("/sealed", with(sealed.len() - 1))])),
+        ("an encapsulated key of small order", tampered(good.clone(), &[("/sealed", json!("00".repeat(59)))])),
+        ("too short", tampered(good, &[("/sealed", json!("00".repeat(47)))])),
     ]
 }
 
@@ -326,14 +225,9 @@ fn seal_inputs() -> Vec<(&'static str, Value)> {
 fn sealing_is_rfc_9180() {
     // RFC 9180, appendix A.2.1: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305, base mode. Its info is not 32
     // bytes long, so the ciphertext is out of reach of our interface; the key derivation and the public keys are not.
-    let receiver = array(&json!(
-        "1ac01f181fdf9f352797655161c58b75c656a6cc2716dcb66372da835542e1df"
-    ));
+    let receiver = array(&json!("1ac01f181fdf9f352797655161c58b75c656a6cc2716dcb66372da835542e1df"));
     let expected = "4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a";
-    assert_eq!(
-        SealingKey::derive(&receiver).public_key(),
-        SealingPublicKey::parse(expected).unwrap()
-    );
+    assert_eq!(SealingKey::derive(&receiver).public_key(), SealingPublicKey::parse(expected).unwrap());
 }
 
 // parameters and rule: shapes and capacity checks
@@ -341,12 +235,10 @@ fn sealing_is_rfc_9180() {
 fn parameters(input: &Value) -> Answer {
     let parameters: SumParameters = match input.get("set") {
         Some(_) => read(input)?,
-        None => SumParameters::choose(
-            number(&input["dimension"]),
-            number(&input["n_max"]),
-            number(&input["value_bits"]),
-        )
-        .map_err(words)?,
+        None => {
+            SumParameters::choose(number(&input["dimension"]), number(&input["n_max"]), number(&input["value_bits"]))
+                .map_err(words)?
+        }
     };
     Ok(json!({
         "parameters": parameters, "slot_bits": parameters.slot_bits(), "slots": parameters.slots(),
@@ -380,8 +272,7 @@ fn parameters_inputs() -> Vec<(&'static str, Value)> {
 
 fn committee_rule(input: &Value) -> Answer {
     let rule = match input.get("parties") {
-        Some(parties) => CommitteeRule::for_parties(number(parties), read(&input["adversary"])?)
-            .map_err(words)?,
+        Some(parties) => CommitteeRule::for_parties(number(parties), read(&input["adversary"])?).map_err(words)?,
         None => read(input)?,
     };
     Ok(json!({
@@ -412,11 +303,7 @@ fn rule_inputs() -> Vec<(&'static str, Value)> {
 // committee: drawing by a beacon
 
 fn committee(input: &Value) -> Answer {
-    Ok(json!(draw_committee(
-        &read(&input["beacon"])?,
-        number(&input["parties"]),
-        number(&input["members"])
-    )))
+    Ok(json!(draw_committee(&read(&input["beacon"])?, number(&input["parties"]), number(&input["members"]))))
 }
 
 fn committee_inputs() -> Vec<(&'static str, Value)> {
@@ -434,22 +321,11 @@ fn committee_inputs() -> Vec<(&'static str, Value)> {
 fn reconstruct(input: &Value) -> Answer {
     let rule: CommitteeRule = read(&input["rule"])?;
     let answers: Vec<(u32, Vec<u32>)> = read(&input["answers"])?;
-    let answers: Vec<_> = answers
-        .iter()
-        .map(|(position, answer)| (*position, answer.as_slice()))
-        .collect();
-    let (secrets, wrong) =
-        shamir::reconstruct(&answers, &rule, number(&input["count"])).map_err(words)?;
+    let answers: Vec<_> = answers.iter().map(|(position, answer)| (*position, answer.as_slice())).collect();
+    let (secrets, wrong) = shamir::reconstruct(&answers, &rule, number(&input["count"])).map_err(words)?;
     if let Some(seed) = input.get("seed") {
-        let shares = shamir::share(
-            &secrets,
-            &rule,
-            &mut prg::SecretStream::new(&array(seed), 0),
-        );
-        for &(position, answer) in answers
-            .iter()
-            .filter(|(position, _)| !wrong.contains(position))
-        {
+        let shares = shamir::share(&secrets, &rule, &mut prg::SecretStream::new(&array(seed), 0));
+        for &(position, answer) in answers.iter().filter(|(position, _)| !wrong.contains(position)) {
             assert_eq!(shares[position as usize], answer);
         }
     }
@@ -461,7 +337,8 @@ fn shamir_inputs() -> Vec<(&'static str, Value)> {
     let secrets: Vec<u32> = (0..10).map(|i| i * 13_107).collect();
     let shares = shamir::share(&secrets, &rule, &mut prg::SecretStream::new(&[5; 32], 0));
     let all: Vec<(usize, Vec<u32>)> = shares.into_iter().enumerate().collect();
-    let with = |answers: &[(usize, Vec<u32>)]| json!({"rule": rule, "count": 10, "seed": "05".repeat(32), "answers": answers});
+    let with =
+        |answers: &[(usize, Vec<u32>)]| json!({"rule": rule, "count": 10, "seed": "05".repeat(32), "answers": answers});
     let altered = |positions: &[usize]| {
         let mut answers = all.clone();
         positions.iter().for_each(|&i| answers[i].1[0] ^= 1);
@@ -490,24 +367,16 @@ fn shamir_inputs() -> Vec<(&'static str, Value)> {
 fn secure_sum(input: &Value) -> Answer {
     let parameters: SumParameters = read(&input["parameters"])?;
     let rule: CommitteeRule = read(&input["rule"])?;
-    let context = SumContext {
-        session: read(&input["session"])?,
-        round: number(&input["round"]),
-    };
+    let context = SumContext { session: read(&input["session"])?, round: number(&input["round"]) };
     let mut adder = Lattice.adder(&parameters, &context);
-    let mut answers: Vec<_> = (0..rule.members())
-        .map(|m| (m, ShareSum::zero(parameters.set(), &rule)))
-        .collect();
+    let mut answers: Vec<_> = (0..rule.members()).map(|m| (m, ShareSum::zero(parameters.set(), &rule))).collect();
     let (mut ciphertexts, mut shares) = (Vec::new(), Vec::new());
     let contributions = input["contributions"].as_array().unwrap();
     for contribution in contributions {
         let values: Vec<u32> = read(&contribution["values"])?;
-        let mut contributor =
-            Lattice.contributor(&parameters, &context, array(&contribution["seed"]));
+        let mut contributor = Lattice.contributor(&parameters, &context, array(&contribution["seed"]));
         let mut bytes = Vec::new();
-        contributor
-            .encrypt_chunk(0, &values, &mut bytes)
-            .map_err(words)?;
+        contributor.encrypt_chunk(0, &values, &mut bytes).map_err(words)?;
         ciphertexts.push(Digest::of_content(&bytes));
         if let Some(position) = input.get("flip_in_ciphertext") {
             bytes[number::<usize>(position)] ^= 0x80;
@@ -526,9 +395,7 @@ fn secure_sum(input: &Value) -> Answer {
             if input.get("share_not_reduced").is_some() {
                 bytes[..3].fill(0xff);
             }
-            answer
-                .add(&KeyShare::from_bytes(&bytes, parameters.set(), &rule).map_err(words)?)
-                .map_err(words)?;
+            answer.add(&KeyShare::from_bytes(&bytes, parameters.set(), &rule).map_err(words)?).map_err(words)?;
         }
     }
     if input.get("flip_in_answer").is_some() {
@@ -537,13 +404,9 @@ fn secure_sum(input: &Value) -> Answer {
         answers[0].1 = ShareSum::from_bytes(&bytes, parameters.set(), &rule).map_err(words)?;
     }
     let answers = &answers[input.get("silent_members").map_or(0, number)..];
-    let contributors = input
-        .get("answered_for")
-        .map_or(contributions.len() as u32, number);
+    let contributors = input.get("answered_for").map_or(contributions.len() as u32, number);
     let opened = adder.open(&rule, answers, contributors).map_err(words)?;
-    Ok(
-        json!({"ciphertexts": ciphertexts, "shares": shares, "sum": opened.sum, "wrong_answers": opened.wrong_answers}),
-    )
+    Ok(json!({"ciphertexts": ciphertexts, "shares": shares, "sum": opened.sum, "wrong_answers": opened.wrong_answers}))
 }
 
 fn sum_inputs() -> Vec<(&'static str, Value)> {
@@ -564,41 +427,14 @@ fn sum_inputs() -> Vec<(&'static str, Value)> {
     };
     vec![
         ("three contributions", good.clone()),
-        (
-            "a value that is too large",
-            tampered(
-                good.clone(),
-                &[("/contributions/1/values/2", json!(65_536))],
-            ),
-        ),
-        (
-            "a value missing",
-            tampered(
-                good.clone(),
-                &[("/contributions/0/values", json!([1, 2, 3]))],
-            ),
-        ),
-        (
-            "a ciphertext cut short",
-            with("cut_ciphertext", json!(12_799)),
-        ),
-        (
-            "a residue that is not reduced",
-            with("residue_not_reduced", json!(true)),
-        ),
-        (
-            "a ciphertext altered",
-            with("flip_in_ciphertext", json!(1000)),
-        ),
-        (
-            "a share that is not reduced",
-            with("share_not_reduced", json!(true)),
-        ),
+        ("a value that is too large", tampered(good.clone(), &[("/contributions/1/values/2", json!(65_536))])),
+        ("a value missing", tampered(good.clone(), &[("/contributions/0/values", json!([1, 2, 3]))])),
+        ("a ciphertext cut short", with("cut_ciphertext", json!(12_799))),
+        ("a residue that is not reduced", with("residue_not_reduced", json!(true))),
+        ("a ciphertext altered", with("flip_in_ciphertext", json!(1000))),
+        ("a share that is not reduced", with("share_not_reduced", json!(true))),
         ("an answer altered", with("flip_in_answer", json!(true))),
         ("an answer missing", with("silent_members", json!(1))),
-        (
-            "answers for other contributions",
-            with("answered_for", json!(2)),
-        ),
+        ("answers for other contributions", with("answered_for", json!(2))),
     ]
 }

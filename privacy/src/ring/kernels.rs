@@ -25,11 +25,7 @@ pub(crate) type Limbs = [[u64; STRIP]; MAX_LIMBS];
 ///
 /// `x` is the number of ones among 64 bits less that among 64 others; `x + 64` is therefore the number of ones among the
 /// first and of zeros among the others, and has the distribution of the number of ones among all 128.
-pub(crate) fn sample_noise(
-    stream: &mut SecretStream,
-    noise: &mut [u64; STRIP],
-    bytes: &mut [u8; 16 * STRIP],
-) {
+pub(crate) fn sample_noise(stream: &mut SecretStream, noise: &mut [u64; STRIP], bytes: &mut [u8; 16 * STRIP]) {
     stream.fill(bytes);
     vectorised(
         #[inline(always)]
@@ -37,8 +33,8 @@ pub(crate) fn sample_noise(
             let (words, _) = bytes.as_chunks::<8>();
             let (first, second) = words.split_at(STRIP);
             for ((noise, first), second) in noise.iter_mut().zip(first).zip(second) {
-                *noise = u64::from_le_bytes(*first).count_ones() as u64
-                    + u64::from_le_bytes(*second).count_ones() as u64;
+                *noise =
+                    u64::from_le_bytes(*first).count_ones() as u64 + u64::from_le_bytes(*second).count_ones() as u64;
             }
         },
     );
@@ -61,13 +57,7 @@ pub(crate) struct Layout {
 ///
 /// Value `slot * N + i` of the chunk is slot `slot` of coefficient `i`. The product by `t` costs nothing: the noise is
 /// added once at bit 0 and once at bit `wk`. The lowest limb may exceed 50 bits by that noise.
-pub(crate) fn gather(
-    layout: Layout,
-    values: &[u32],
-    start: usize,
-    noise: &[u64; STRIP],
-    limbs: &mut Limbs,
-) {
+pub(crate) fn gather(layout: Layout, values: &[u32], start: usize, noise: &[u64; STRIP], limbs: &mut Limbs) {
     vectorised(
         #[inline(always)]
         || {
@@ -143,18 +133,13 @@ pub(crate) fn reduce_sums(sums: &mut [u64], p: u64) {
         #[inline(always)]
         || {
             let delta = ((1 << RESIDUE_BITS) - p) & 0xffff_ffff;
-            sums.iter_mut()
-                .for_each(|sum| *sum = canonical(*sum, delta, p));
+            sums.iter_mut().for_each(|sum| *sum = canonical(*sum, delta, p));
         },
     );
 }
 
 /// Adds packed residues modulo `p` to a block of sums; if one is not below `p`, says which and adds nothing.
-pub(crate) fn add_packed(
-    bytes: &[u8; BLOCK_BYTES],
-    sums: &mut [u64; BLOCK],
-    p: u64,
-) -> Result<(), usize> {
+pub(crate) fn add_packed(bytes: &[u8; BLOCK_BYTES], sums: &mut [u64; BLOCK], p: u64) -> Result<(), usize> {
     let largest = vectorised(
         #[inline(always)]
         || {
@@ -177,10 +162,7 @@ pub(crate) fn add_packed(
     subtract_packed(bytes, sums);
     let mut residues = [0; BLOCK];
     packing::unpack(bytes, &mut residues, |slot, residue| *slot = residue);
-    Err(residues
-        .iter()
-        .position(|&residue| residue >= p)
-        .unwrap_or(0))
+    Err(residues.iter().position(|&residue| residue >= p).unwrap_or(0))
 }
 
 /// Takes back what [`add_packed`] added.
@@ -213,11 +195,7 @@ impl Expansion {
         let number = (index as u64) << 8 | l as u64;
         let mut bytes = vec![0; blocks * BLOCK_BYTES];
         PublicStream::new(seed, number).fill(&mut bytes);
-        Self {
-            p,
-            bytes,
-            spare: PublicStream::new(seed, 1 << 63 | number),
-        }
+        Self { p, bytes, spare: PublicStream::new(seed, 1 << 63 | number) }
     }
 
     /// Unpacks one of the blocks; they must be taken in order.
@@ -258,11 +236,7 @@ pub(crate) fn mul_mod(a: u64, b: u64, p: u64) -> u64 {
     let delta = (1u64 << RESIDUE_BITS) - p;
     let product = u128::from(a) * u128::from(b);
     let folded = (product & u128::from(MASK)) + (product >> RESIDUE_BITS) * u128::from(delta);
-    canonical(
-        (folded as u64 & MASK) + (folded >> RESIDUE_BITS) as u64 * delta,
-        delta,
-        p,
-    )
+    canonical((folded as u64 & MASK) + (folded >> RESIDUE_BITS) as u64 * delta, delta, p)
 }
 
 /// The inverse modulo a prime.
@@ -291,10 +265,7 @@ mod tests {
 
     fn wide_mod(limbs: &[u64], p: u64) -> u64 {
         let p = u128::from(p);
-        limbs
-            .iter()
-            .rev()
-            .fold(0u128, |x, &limb| (x * (1 << 50) + u128::from(limb)) % p) as u64
+        limbs.iter().rev().fold(0u128, |x, &limb| (x * (1 << 50) + u128::from(limb)) % p) as u64
     }
 
     proptest! {
@@ -330,15 +301,7 @@ mod tests {
             assert_eq!(residues, [expected; STRIP]);
             let mut sums = [1000 * (p - 1), 0, p, p - 1];
             reduce_sums(&mut sums, p);
-            assert_eq!(
-                sums,
-                [
-                    (1000 * u128::from(p - 1) % u128::from(p)) as u64,
-                    0,
-                    0,
-                    p - 1
-                ]
-            );
+            assert_eq!(sums, [(1000 * u128::from(p - 1) % u128::from(p)) as u64, 0, 0, p - 1]);
             assert_eq!(mul_mod(inverse_mod(12345, p), 12345, p), 1);
         }
     }

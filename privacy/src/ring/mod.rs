@@ -15,12 +15,7 @@ use tfhe_ntt::prime64::Plan;
 
 /// The largest primes below 2^50 that are 1 modulo 16384; the first is also the largest that is 1 modulo 4096, the first
 /// two are the largest that are 1 modulo 8192.
-pub const PRIMES: [u64; 4] = [
-    0x3_ffff_ffff_c001,
-    0x3_ffff_fffc_c001,
-    0x3_ffff_ffef_4001,
-    0x3_ffff_ffe9_4001,
-];
+pub const PRIMES: [u64; 4] = [0x3_ffff_ffff_c001, 0x3_ffff_fffc_c001, 0x3_ffff_ffef_4001, 0x3_ffff_ffe9_4001];
 /// Bits of a residue, in memory and on the wire.
 pub const RESIDUE_BITS: u32 = 50;
 /// The largest absolute value of a coefficient of a key or an error: both follow the centred binomial distribution
@@ -39,13 +34,8 @@ impl Ring {
         static RINGS: [OnceLock<Ring>; 3] = [const { OnceLock::new() }; 3];
         RINGS[set as usize].get_or_init(|| {
             let degree = set.ring_degree();
-            let plan = |&p: &u64| {
-                Plan::try_new(degree, p).expect("p is a prime and 1 mod 2N: tested for every set")
-            };
-            Self {
-                degree,
-                plans: set.primes().iter().map(plan).collect(),
-            }
+            let plan = |&p: &u64| Plan::try_new(degree, p).expect("p is a prime and 1 mod 2N: tested for every set");
+            Self { degree, plans: set.primes().iter().map(plan).collect() }
         })
     }
 
@@ -115,9 +105,7 @@ mod tests {
     use super::*;
 
     fn is_prime(p: u64) -> bool {
-        (2..)
-            .take_while(|i| i * i <= p)
-            .all(|i| !p.is_multiple_of(i))
+        (2..).take_while(|i| i * i <= p).all(|i| !p.is_multiple_of(i))
     }
 
     #[test]
@@ -150,12 +138,6 @@ mod tests {
         ring.mul_accumulate(0, &mut product, &a, &b);
         assert!(product.iter().all(|&x| x < PRIMES[0]));
         ring.inverse(0, &mut product);
-        assert_eq!(
-            product,
-            at(&[(0, 1), (1, 1), (n - 1, 6)])
-                .iter()
-                .map(|&c| c as u64)
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(product, at(&[(0, 1), (1, 1), (n - 1, 6)]).iter().map(|&c| c as u64).collect::<Vec<_>>());
     }
 }

@@ -42,11 +42,7 @@ pub(crate) fn pack(residues: &[u64; BLOCK], bytes: &mut [u8; BLOCK_BYTES]) {
 
 /// Unpacks a block: calls `each(slot, residue)` for every residue and its place in `slots`.
 #[inline(always)]
-pub(crate) fn unpack<T>(
-    bytes: &[u8; BLOCK_BYTES],
-    slots: &mut [T; BLOCK],
-    mut each: impl FnMut(&mut T, u64),
-) {
+pub(crate) fn unpack<T>(bytes: &[u8; BLOCK_BYTES], slots: &mut [T; BLOCK], mut each: impl FnMut(&mut T, u64)) {
     let (words, _) = bytes.as_chunks::<8>();
     let (words, _) = words.as_chunks::<LANES>();
     let (rows, _) = slots.as_chunks_mut::<LANES>();
@@ -71,8 +67,7 @@ mod tests {
 
     #[test]
     fn packing_is_the_documented_bit_string() {
-        let residues: [u64; BLOCK] =
-            std::array::from_fn(|i| (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) & MASK);
+        let residues: [u64; BLOCK] = std::array::from_fn(|i| (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) & MASK);
         let mut bytes = [0xaa; BLOCK_BYTES];
         pack(&residues, &mut bytes);
         let bit = |lane: usize, position: usize| {
@@ -81,9 +76,7 @@ mod tests {
         };
         for (index, &residue) in residues.iter().enumerate() {
             let (i, lane) = (index / LANES, index % LANES);
-            let read = (0..BITS).fold(0, |value, b| {
-                value | u64::from(bit(lane, BITS * i + b)) << b
-            });
+            let read = (0..BITS).fold(0, |value, b| value | u64::from(bit(lane, BITS * i + b)) << b);
             assert_eq!(read, residue);
         }
         let mut again = [0; BLOCK];

@@ -37,21 +37,9 @@ impl ParameterSet {
     /// The output of [`estimate`] for this set, which a test computes again.
     pub const fn security(self) -> Estimate {
         match self {
-            Self::Small => Estimate {
-                block_size: 405,
-                core_svp_bits: 118.26,
-                standard_bits: 149.70,
-            },
-            Self::Medium => Estimate {
-                block_size: 385,
-                core_svp_bits: 112.42,
-                standard_bits: 144.82,
-            },
-            Self::Large => Estimate {
-                block_size: 376,
-                core_svp_bits: 109.79,
-                standard_bits: 143.14,
-            },
+            Self::Small => Estimate { block_size: 405, core_svp_bits: 118.26, standard_bits: 149.70 },
+            Self::Medium => Estimate { block_size: 385, core_svp_bits: 112.42, standard_bits: 144.82 },
+            Self::Large => Estimate { block_size: 376, core_svp_bits: 109.79, standard_bits: 143.14 },
         }
     }
 }
@@ -63,26 +51,17 @@ pub fn estimate(n: u32, log2_q: f64, sigma: f64) -> Estimate {
     let (mut low, mut high) = (50, n); // fails at `low`, succeeds at `high`
     while high - low > 1 {
         let middle = low.midpoint(high);
-        if succeeds(middle).is_some() {
-            high = middle
-        } else {
-            low = middle
-        }
+        if succeeds(middle).is_some() { high = middle } else { low = middle }
     }
     let d = f64::from(succeeds(high).unwrap_or(2 * n) + n + 1);
     let core_svp_bits = 0.292 * f64::from(high);
-    Estimate {
-        block_size: high,
-        core_svp_bits,
-        standard_bits: core_svp_bits + 16.4 + (8.0 * d).log2(),
-    }
+    Estimate { block_size: high, core_svp_bits, standard_bits: core_svp_bits + 16.4 + (8.0 * d).log2() }
 }
 
 fn finds_the_secret(n: u32, log2_q: f64, sigma: f64, m: u32, beta: u32) -> bool {
     use std::f64::consts::{E, PI};
     let (d, m, beta) = (f64::from(m + n + 1), f64::from(m), f64::from(beta));
-    let log2_delta =
-        ((PI * beta).log2() / beta + (beta / (2.0 * PI * E)).log2()) / (2.0 * beta - 2.0);
+    let log2_delta = ((PI * beta).log2() / beta + (beta / (2.0 * PI * E)).log2()) / (2.0 * beta - 2.0);
     sigma.log2() + 0.5 * beta.log2() <= (2.0 * beta - d - 1.0) * log2_delta + log2_q * m / d
 }
 
@@ -96,18 +75,9 @@ mod tests {
             let log2_q: f64 = set.primes().iter().map(|&p| (p as f64).log2()).sum();
             let estimate = estimate(set.ring_degree() as u32, log2_q, SIGMA);
             let written = set.security();
-            assert_eq!(
-                written.block_size, estimate.block_size,
-                "{set:?}: {estimate:?}"
-            );
-            assert!(
-                (written.core_svp_bits - estimate.core_svp_bits).abs() < 0.05,
-                "{set:?}: {estimate:?}"
-            );
-            assert!(
-                (written.standard_bits - estimate.standard_bits).abs() < 0.05,
-                "{set:?}: {estimate:?}"
-            );
+            assert_eq!(written.block_size, estimate.block_size, "{set:?}: {estimate:?}");
+            assert!((written.core_svp_bits - estimate.core_svp_bits).abs() < 0.05, "{set:?}: {estimate:?}");
+            assert!((written.standard_bits - estimate.standard_bits).abs() < 0.05, "{set:?}: {estimate:?}");
             assert!(estimate.standard_bits >= 128.0);
         }
     }

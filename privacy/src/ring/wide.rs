@@ -49,11 +49,7 @@ pub(crate) fn bits(value: &Wide, start: u32, length: u32) -> u64 {
     let (limb, shift) = ((start / 64) as usize, start % 64);
     let low = value.get(limb).copied().unwrap_or(0) >> shift;
     let high = value.get(limb + 1).copied().unwrap_or(0);
-    let joined = if shift == 0 {
-        low
-    } else {
-        low | high << (64 - shift)
-    };
+    let joined = if shift == 0 { low } else { low | high << (64 - shift) };
     joined & (u64::MAX >> (64 - length))
 }
 
@@ -62,11 +58,7 @@ pub(crate) fn bits(value: &Wide, start: u32, length: u32) -> u64 {
 pub(crate) fn low_bits(mut value: Wide, length: u32) -> Wide {
     for (i, limb) in value.iter_mut().enumerate() {
         let kept = length.saturating_sub(64 * i as u32).min(64);
-        *limb &= if kept == 0 {
-            0
-        } else {
-            u64::MAX >> (64 - kept)
-        };
+        *limb &= if kept == 0 { 0 } else { u64::MAX >> (64 - kept) };
     }
     value
 }
@@ -101,32 +93,16 @@ mod tests {
             assert_eq!(u128::from(bits(&wide, start, length)), expected);
         }
         for length in [0, 1, 63, 64, 65, 127, 128, 200] {
-            let expected = if length >= 128 {
-                x
-            } else {
-                x & ((1 << length) - 1)
-            };
-            assert_eq!(
-                low_bits(wide, length),
-                [expected as u64, (expected >> 64) as u64, 0, 0]
-            );
+            let expected = if length >= 128 { x } else { x & ((1 << length) - 1) };
+            assert_eq!(low_bits(wide, length), [expected as u64, (expected >> 64) as u64, 0, 0]);
         }
         let product = (x >> 20) * 0xfffff + 77;
         let shifted_right = [(x >> 20) as u64, (x >> 84) as u64, 0, 0];
-        assert_eq!(
-            mul_add(shifted_right, 0xfffff, 77),
-            [product as u64, (product >> 64) as u64, 0, 0]
-        );
+        assert_eq!(mul_add(shifted_right, 0xfffff, 77), [product as u64, (product >> 64) as u64, 0, 0]);
         assert_eq!(shifted(3, 63), Some([1 << 63, 1, 0, 0]));
-        assert_eq!(
-            (shifted(1, 255), shifted(2, 255)),
-            (Some([0, 0, 0, 1 << 63]), None)
-        );
+        assert_eq!((shifted(1, 255), shifted(2, 255)), (Some([0, 0, 0, 1 << 63]), None));
         assert_eq!(sub_small([0, 1, 0, 0], 1), ([u64::MAX, 0, 0, 0], false));
         assert!(sub_small([4, 0, 0, 0], 5).1 && less(&[9, 1, 0, 0], &[0, 2, 0, 0]));
-        assert_eq!(
-            power_of_two_plus_one(70, 97),
-            ((1u128 << 70) % 97 + 1) as u64
-        );
+        assert_eq!(power_of_two_plus_one(70, 97), ((1u128 << 70) % 97 + 1) as u64);
     }
 }

@@ -92,11 +92,7 @@ impl CommitteeRule {
         let mut missing = members.div_ceil(4);
         loop {
             match Self::new(members, privacy_threshold, missing, adversary) {
-                Err(CommitteeError::TwoSums { .. } | CommitteeError::NoRoom { .. })
-                    if missing > 0 =>
-                {
-                    missing -= 1
-                }
+                Err(CommitteeError::TwoSums { .. } | CommitteeError::NoRoom { .. }) if missing > 0 => missing -= 1,
                 result => return result,
             }
         }
@@ -117,25 +113,12 @@ impl CommitteeRule {
         }
         let taken = privacy_threshold.checked_add(may_be_missing);
         if taken.is_none_or(|taken| taken >= members) {
-            return Err(CommitteeError::NoRoom {
-                members,
-                privacy_threshold,
-                may_be_missing,
-            });
+            return Err(CommitteeError::NoRoom { members, privacy_threshold, may_be_missing });
         }
-        let rule = Self {
-            members,
-            privacy_threshold,
-            may_be_missing,
-            adversary,
-        };
+        let rule = Self { members, privacy_threshold, may_be_missing, adversary };
         let answers_needed = rule.answers_needed();
         if adversary == Adversary::Malicious && 2 * answers_needed <= members + privacy_threshold {
-            return Err(CommitteeError::TwoSums {
-                answers_needed,
-                members,
-                privacy_threshold,
-            });
+            return Err(CommitteeError::TwoSums { answers_needed, members, privacy_threshold });
         }
         Ok(rule)
     }
@@ -196,11 +179,7 @@ pub fn draw_committee(beacon: &Digest, n: u32, c: u32) -> Vec<u32> {
     if c >= n {
         return parties;
     }
-    let seed = Transcript::new("haihe/v1/committee")
-        .digest(beacon)
-        .u64(n.into())
-        .u64(c.into())
-        .finish();
+    let seed = Transcript::new("haihe/v1/committee").digest(beacon).u64(n.into()).u64(c.into()).finish();
     let mut rng = ChaCha20Rng::from_seed(*seed.as_bytes());
     for i in 0..c {
         let j = i + below(&mut rng, n - i);
@@ -234,12 +213,7 @@ struct Description {
 impl TryFrom<Description> for CommitteeRule {
     type Error = CommitteeError;
     fn try_from(d: Description) -> Result<Self, CommitteeError> {
-        Self::new(
-            d.members,
-            d.privacy_threshold,
-            d.may_be_missing,
-            d.adversary,
-        )
+        Self::new(d.members, d.privacy_threshold, d.may_be_missing, d.adversary)
     }
 }
 
@@ -260,12 +234,7 @@ mod tests {
     use Adversary::{Malicious, SemiHonest};
 
     fn shape(rule: CommitteeRule) -> (u32, u32, u32, u32) {
-        (
-            rule.members(),
-            rule.privacy_threshold(),
-            rule.may_be_missing(),
-            rule.packing(),
-        )
+        (rule.members(), rule.privacy_threshold(), rule.may_be_missing(), rule.packing())
     }
 
     #[test]
@@ -277,10 +246,7 @@ mod tests {
         assert_eq!(rule(10, Malicious), (10, 3, 3, 4));
         assert_eq!(rule(32, Malicious), (32, 10, 8, 14));
         assert_eq!(rule(1000, Malicious), (64, 21, 16, 27));
-        assert_eq!(
-            shape(CommitteeRule::new(100, 33, 25, Malicious).expect("exists")),
-            (100, 33, 25, 42)
-        );
+        assert_eq!(shape(CommitteeRule::new(100, 33, 25, Malicious).expect("exists")), (100, 33, 25, 42));
     }
 
     #[test]
@@ -295,35 +261,17 @@ mod tests {
 
     #[test]
     fn every_check_refuses() {
-        assert_eq!(
-            CommitteeRule::for_parties(2, SemiHonest),
-            Err(CommitteeError::Members(2))
-        );
-        assert!(
-            CommitteeError::Members(2)
-                .to_string()
-                .contains("subtracting its own")
-        );
-        assert_eq!(
-            CommitteeRule::new(5, 0, 1, Malicious),
-            Err(CommitteeError::NoPrivacy)
-        );
+        assert_eq!(CommitteeRule::for_parties(2, SemiHonest), Err(CommitteeError::Members(2)));
+        assert!(CommitteeError::Members(2).to_string().contains("subtracting its own"));
+        assert_eq!(CommitteeRule::new(5, 0, 1, Malicious), Err(CommitteeError::NoPrivacy));
         assert_eq!(
             CommitteeRule::new(5, 2, 3, SemiHonest),
-            Err(CommitteeError::NoRoom {
-                members: 5,
-                privacy_threshold: 2,
-                may_be_missing: 3
-            })
+            Err(CommitteeError::NoRoom { members: 5, privacy_threshold: 2, may_be_missing: 3 })
         );
         assert!(CommitteeRule::new(5, u32::MAX, 3, SemiHonest).is_err());
         assert_eq!(
             CommitteeRule::new(5, 2, 2, Malicious),
-            Err(CommitteeError::TwoSums {
-                answers_needed: 3,
-                members: 5,
-                privacy_threshold: 2
-            })
+            Err(CommitteeError::TwoSums { answers_needed: 3, members: 5, privacy_threshold: 2 })
         );
         assert!(
             serde_json::from_str::<CommitteeRule>(
@@ -342,13 +290,7 @@ mod tests {
             drawn.iter().for_each(|&i| counts[i as usize] += 1);
         }
         // Binomial(4000, 1/4): mean 1000, standard deviation 27.4.
-        assert!(
-            counts.iter().all(|&count| (863..=1137).contains(&count)),
-            "{counts:?}"
-        );
-        assert_eq!(
-            draw_committee(&Transcript::new("beacon").finish(), 5, 5),
-            [0, 1, 2, 3, 4]
-        );
+        assert!(counts.iter().all(|&count| (863..=1137).contains(&count)), "{counts:?}");
+        assert_eq!(draw_committee(&Transcript::new("beacon").finish(), 5, 5), [0, 1, 2, 3, 4]);
     }
 }

@@ -6,9 +6,7 @@
 
 use super::committee::CommitteeRule;
 use super::parameters::SumParameters;
-use super::roles::{
-    AddError, Adder, Contributor, EncryptError, OpenError, Opened, Scheme, SumContext,
-};
+use super::roles::{AddError, Adder, Contributor, EncryptError, OpenError, Opened, Scheme, SumContext};
 use super::shamir::{self, FIELD, Fp};
 use super::shares::{KeyShare, ShareSum};
 use crate::digest::{Digest, Transcript};
@@ -28,17 +26,8 @@ impl Scheme for Lattice {
         "ps-kahe-rlwe"
     }
 
-    fn contributor(
-        &self,
-        parameters: &SumParameters,
-        context: &SumContext,
-        seed: [u8; 32],
-    ) -> Box<dyn Contributor> {
-        Box::new(LatticeContributor::new(
-            parameters,
-            context,
-            Zeroizing::new(seed),
-        ))
+    fn contributor(&self, parameters: &SumParameters, context: &SumContext, seed: [u8; 32]) -> Box<dyn Contributor> {
+        Box::new(LatticeContributor::new(parameters, context, Zeroizing::new(seed)))
     }
 
     fn adder(&self, parameters: &SumParameters, context: &SumContext) -> Box<dyn Adder> {
@@ -102,11 +91,7 @@ struct Scratch {
 
 impl Scratch {
     fn new() -> Box<Self> {
-        Box::new(Self {
-            limbs: [[0; STRIP]; MAX_LIMBS],
-            noise: [0; STRIP],
-            bytes: [0; 16 * STRIP],
-        })
+        Box::new(Self { limbs: [[0; STRIP]; MAX_LIMBS], noise: [0; STRIP], bytes: [0; 16 * STRIP] })
     }
 }
 
@@ -129,13 +114,10 @@ impl LatticeContributor {
             kernels::sample_noise(&mut stream, &mut scratch.noise, &mut scratch.bytes);
             key.extend_from_slice(&scratch.noise);
         }
-        let small = key
-            .iter()
-            .map(|&shifted| shifted as i64 - NOISE_BOUND as i64);
+        let small = key.iter().map(|&shifted| shifted as i64 - NOISE_BOUND as i64);
         let key_transform = Zeroizing::new(ring.transform_small(small));
         let bits = parameters.slot_bits() * parameters.slots() as u32;
-        let correction =
-            |p| p - kernels::mul_mod(wide::power_of_two_plus_one(bits, p), NOISE_BOUND, p);
+        let correction = |p| p - kernels::mul_mod(wide::power_of_two_plus_one(bits, p), NOISE_BOUND, p);
         Self {
             corrections: ring.primes().map(|(_, p)| correction(p)).collect(),
             public_seed: public_seed(parameters, context),
@@ -154,29 +136,19 @@ impl LatticeContributor {
     fn check(&self, index: usize, values: &[u32]) -> Result<(), EncryptError> {
         let chunks = self.parameters.chunks();
         if index != self.next || index >= chunks {
-            return Err(EncryptError::OutOfOrder {
-                expected: self.next,
-                found: index,
-                chunks,
-            });
+            return Err(EncryptError::OutOfOrder { expected: self.next, found: index, chunks });
         }
         let range = self.parameters.chunk_values(index);
         if values.len() != range.len() {
-            return Err(EncryptError::Length {
-                index,
-                expected: range.len(),
-                found: values.len(),
-            });
+            return Err(EncryptError::Length { index, expected: range.len(), found: values.len() });
         }
         let largest = self.parameters.max_value();
-        if values.iter().fold(0, |all, value| all | value) > largest {
-            if let Some(position) = values.iter().position(|&value| value > largest) {
-                return Err(EncryptError::ValueTooLarge {
-                    index: range.start + position,
-                    value: values[position],
-                    largest,
-                });
-            }
+        // The largest value is 2^b - 1, so the union of all bits decides for the whole chunk at once.
+        if values.iter().fold(0, |all, value| all | value) > largest
+            && let Some(position) = values.iter().position(|&value| value > largest)
+        {
+            let (index, value) = (range.start + position, values[position]);
+            return Err(EncryptError::ValueTooLarge { index, value, largest });
         }
         Ok(())
     }
@@ -192,11 +164,7 @@ impl LatticeContributor {
             limbs: parameters.set().primes().len(),
         };
         let mut stream = SecretStream::new(&self.error_seed, index as u64);
-        let Scratch {
-            limbs,
-            noise,
-            bytes,
-        } = &mut *self.scratch;
+        let Scratch { limbs, noise, bytes } = &mut *self.scratch;
         for start in (0..ring.degree()).step_by(STRIP) {
             kernels::sample_noise(&mut stream, noise, bytes);
             kernels::gather(layout, values, start, noise, limbs);
@@ -209,12 +177,7 @@ impl LatticeContributor {
 }
 
 impl Contributor for LatticeContributor {
-    fn encrypt_chunk(
-        &mut self,
-        index: usize,
-        values: &[u32],
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncryptError> {
+    fn encrypt_chunk(&mut self, index: usize, values: &[u32], out: &mut Vec<u8>) -> Result<(), EncryptError> {
         self.check(index, values)?;
         self.prepare(index, values);
         let ring = self.ring;
@@ -227,18 +190,10 @@ impl Contributor for LatticeContributor {
             let residues = l * ring.degree()..(l + 1) * ring.degree();
             let polynomial = &mut self.element[residues.clone()];
             ring.forward(l, polynomial);
-            let mut expansion = Expansion::new(
-                &self.public_seed,
-                index,
-                l,
-                p,
-                kernels::blocks_per_prime(ring),
-            );
+            let mut expansion = Expansion::new(&self.public_seed, index, l, p, kernels::blocks_per_prime(ring));
             let (blocks, _) = polynomial.as_chunks_mut::<BLOCK>();
             let (keys, _) = self.key_transform[residues].as_chunks::<BLOCK>();
-            for (i, ((block, key), packed)) in
-                blocks.iter_mut().zip(keys).zip(&mut packed).enumerate()
-            {
+            for (i, ((block, key), packed)) in blocks.iter_mut().zip(keys).zip(&mut packed).enumerate() {
                 expansion.block(i, &mut public);
                 ring.mul_accumulate(l, block, &public[..], key);
                 kernels::pack(block, packed);
@@ -250,17 +205,10 @@ impl Contributor for LatticeContributor {
 
     fn into_key_shares(self: Box<Self>, rule: &CommitteeRule) -> Vec<KeyShare> {
         let offset = u64::from(FIELD) - NOISE_BOUND;
-        let key: Zeroizing<Vec<Fp>> = Zeroizing::new(
-            self.key
-                .iter()
-                .map(|&shifted| ((shifted + offset) % u64::from(FIELD)) as Fp)
-                .collect(),
-        );
+        let key: Zeroizing<Vec<Fp>> =
+            Zeroizing::new(self.key.iter().map(|&shifted| ((shifted + offset) % u64::from(FIELD)) as Fp).collect());
         let mut random = SecretStream::new(&self.sharing_seed, 0);
-        shamir::share(&key, rule, &mut random)
-            .into_iter()
-            .map(KeyShare::from_elements)
-            .collect()
+        shamir::share(&key, rule, &mut random).into_iter().map(KeyShare::from_elements).collect()
     }
 }
 
@@ -293,31 +241,13 @@ impl LatticeAdder {
         rule: &CommitteeRule,
         answers: &[(u32, ShareSum)],
     ) -> Result<(Vec<u64>, Vec<u32>), OpenError> {
-        let answers: Vec<(u32, &[Fp])> = answers
-            .iter()
-            .map(|(position, sum)| (*position, sum.elements()))
-            .collect();
+        let answers: Vec<(u32, &[Fp])> = answers.iter().map(|(position, sum)| (*position, sum.elements())).collect();
         let (key, wrong_answers) = shamir::reconstruct(&answers, rule, self.ring.degree())?;
-        let centred = |element: Fp| {
-            i64::from(element)
-                - if element > FIELD / 2 {
-                    i64::from(FIELD)
-                } else {
-                    0
-                }
-        };
+        let centred = |element: Fp| i64::from(element) - if element > FIELD / 2 { i64::from(FIELD) } else { 0 };
         let largest = NOISE_BOUND as i64 * i64::from(self.contributors);
-        if let Some(index) = key
-            .iter()
-            .position(|&element| centred(element).abs() > largest)
-        {
+        if let Some(index) = key.iter().position(|&element| centred(element).abs() > largest) {
             let value = centred(key[index]);
-            return Err(OpenError::KeyOutOfRange {
-                index,
-                value,
-                largest,
-                contributors: self.contributors,
-            });
+            return Err(OpenError::KeyOutOfRange { index, value, largest, contributors: self.contributors });
         }
         let negated = key.iter().map(|&element| -centred(element));
         Ok((self.ring.transform_small(negated), wrong_answers))
@@ -330,13 +260,7 @@ impl LatticeAdder {
             let residues = l * self.ring.degree()..(l + 1) * self.ring.degree();
             let polynomial = &mut element[residues.clone()];
             kernels::reduce_sums(polynomial, p);
-            let mut expansion = Expansion::new(
-                &self.public_seed,
-                index,
-                l,
-                p,
-                kernels::blocks_per_prime(self.ring),
-            );
+            let mut expansion = Expansion::new(&self.public_seed, index, l, p, kernels::blocks_per_prime(self.ring));
             let (blocks, _) = polynomial.as_chunks_mut::<BLOCK>();
             let (keys, _) = negated_key[residues].as_chunks::<BLOCK>();
             for (i, (block, key)) in blocks.iter_mut().zip(keys).enumerate() {
@@ -352,40 +276,25 @@ impl Adder for LatticeAdder {
     fn add_chunk(&mut self, index: usize, bytes: &[u8]) -> Result<(), AddError> {
         let chunks = self.parameters.chunks();
         if index != self.next || index >= chunks {
-            return Err(AddError::OutOfOrder {
-                expected: self.next,
-                found: index,
-                chunks,
-            });
+            return Err(AddError::OutOfOrder { expected: self.next, found: index, chunks });
         }
         if self.contributors == self.parameters.n_max() {
-            return Err(AddError::Full {
-                n_max: self.contributors,
-            });
+            return Err(AddError::Full { n_max: self.contributors });
         }
         let expected = self.parameters.chunk_bytes();
         if bytes.len() != expected {
-            return Err(WireError::Length {
-                expected,
-                found: bytes.len(),
-            }
-            .into());
+            return Err(WireError::Length { expected, found: bytes.len() }.into());
         }
         let (packed, _) = bytes.as_chunks::<BLOCK_BYTES>();
         let (sums, _) = self.sums[index].as_chunks_mut::<BLOCK>();
         let per_prime = kernels::blocks_per_prime(self.ring);
         let primes = self.parameters.set().primes();
         for block in 0..packed.len() {
-            if let Err(position) =
-                kernels::add_packed(&packed[block], &mut sums[block], primes[block / per_prime])
-            {
+            if let Err(position) = kernels::add_packed(&packed[block], &mut sums[block], primes[block / per_prime]) {
                 for (packed, sums) in packed.iter().zip(sums).take(block) {
                     kernels::subtract_packed(packed, sums);
                 }
-                return Err(WireError::Element {
-                    index: block * BLOCK + position,
-                }
-                .into());
+                return Err(WireError::Element { index: block * BLOCK + position }.into());
             }
         }
         self.next += 1;
@@ -395,11 +304,7 @@ impl Adder for LatticeAdder {
     fn finish_contribution(&mut self) -> Result<(), AddError> {
         let chunks = self.parameters.chunks();
         if self.next != chunks {
-            return Err(AddError::OutOfOrder {
-                expected: self.next,
-                found: chunks,
-                chunks,
-            });
+            return Err(AddError::OutOfOrder { expected: self.next, found: chunks, chunks });
         }
         self.next = 0;
         self.contributors += 1;
@@ -413,16 +318,10 @@ impl Adder for LatticeAdder {
         contributors: u32,
     ) -> Result<Opened, OpenError> {
         if self.next != 0 {
-            return Err(OpenError::Unfinished {
-                added: self.next,
-                chunks: self.parameters.chunks(),
-            });
+            return Err(OpenError::Unfinished { added: self.next, chunks: self.parameters.chunks() });
         }
         if contributors != self.contributors {
-            return Err(OpenError::Contributors {
-                answered: contributors,
-                added: self.contributors,
-            });
+            return Err(OpenError::Contributors { answered: contributors, added: self.contributors });
         }
         let (negated_key, wrong_answers) = self.negated_key(rule, answers)?;
         let decoder = Decoder::new(&self.parameters, self.ring, contributors);
@@ -452,19 +351,8 @@ impl<'a> Decoder<'a> {
     fn new(parameters: &'a SumParameters, ring: &Ring, contributors: u32) -> Self {
         let primes = parameters.set().primes();
         let bits = parameters.slot_bits() * parameters.slots() as u32;
-        let offset = |p| {
-            kernels::mul_mod(
-                wide::power_of_two_plus_one(bits, p),
-                parameters.error_bound(),
-                p,
-            )
-        };
-        let inverses = |(l, p)| {
-            primes[..l]
-                .iter()
-                .map(|&q| kernels::inverse_mod(q % p, p))
-                .collect()
-        };
+        let offset = |p| kernels::mul_mod(wide::power_of_two_plus_one(bits, p), parameters.error_bound(), p);
+        let inverses = |(l, p)| primes[..l].iter().map(|&q| kernels::inverse_mod(q % p, p)).collect();
         Self {
             parameters,
             primes,
@@ -482,9 +370,7 @@ impl<'a> Decoder<'a> {
         let sum = &mut sum[range.clone()];
         for coefficient in 0..degree.min(sum.len()) {
             let value = self.combine(|l| element[l * degree + coefficient]);
-            let message = self
-                .remove_noise(value)
-                .ok_or(OpenError::NoiseOutOfRange { chunk, coefficient })?;
+            let message = self.remove_noise(value).ok_or(OpenError::NoiseOutOfRange { chunk, coefficient })?;
             for slot in 0..slots {
                 let Some(target) = sum.get_mut(slot * degree + coefficient) else {
                     break;
@@ -492,11 +378,7 @@ impl<'a> Decoder<'a> {
                 let value = wide::bits(&message, width * slot as u32, width);
                 if value > self.largest {
                     let index = range.start + slot * degree + coefficient;
-                    return Err(OpenError::SlotOutOfRange {
-                        index,
-                        value,
-                        largest: self.largest,
-                    });
+                    return Err(OpenError::SlotOutOfRange { index, value, largest: self.largest });
                 }
                 *target = value;
             }
@@ -511,10 +393,10 @@ impl<'a> Decoder<'a> {
         for (l, &p) in self.primes.iter().enumerate() {
             let mut digit = residue(l) + self.offsets[l];
             digit = digit.min(digit.wrapping_sub(p));
-            for i in 0..l {
+            for (other, inverse) in digits.iter().zip(&self.inverses[l]) {
                 // All primes are within 2^21 of each other: one subtraction reduces a digit modulo another prime.
-                let other = digits[i].min(digits[i].wrapping_sub(p));
-                digit = kernels::mul_mod(digit + p - other, self.inverses[l][i], p);
+                let other = *other.min(&other.wrapping_sub(p));
+                digit = kernels::mul_mod(digit + p - other, *inverse, p);
             }
             digits[l] = digit;
         }
@@ -534,10 +416,7 @@ impl<'a> Decoder<'a> {
         let (message, negative) = wide::sub_small(wide::low_bits(value, bits), high);
         // Without the carry the difference is M. With it, M = low - high + t, and t = 2^b + 1.
         let (noise, message) = if negative {
-            (
-                high.wrapping_sub(1),
-                wide::low_bits(wide::mul_add(message, 1, 1), bits),
-            )
+            (high.wrapping_sub(1), wide::low_bits(wide::mul_add(message, 1, 1), bits))
         } else {
             (high, message)
         };

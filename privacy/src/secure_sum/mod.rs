@@ -33,7 +33,5 @@ pub use committee::{Adversary, CommitteeError, CommitteeRule, draw_committee};
 pub use parameters::{CapacityError, ParameterSet, SumParameters};
 
 pub use quantise::{Coding, QuantiseError, Quantiser, Real, Segment, clip_coordinates, clip_l2};
-pub use roles::{
-    AddError, Adder, Contributor, EncryptError, OpenError, Opened, Scheme, SumContext,
-};
+pub use roles::{AddError, Adder, Contributor, EncryptError, OpenError, Opened, Scheme, SumContext};
 pub use shares::{KeyShare, ShareError, ShareSum};

@@ -60,9 +60,7 @@ pub enum CapacityError {
     #[error("a vector of {0} values: between 1 and {MAX_DIMENSION} are possible")]
     Dimension(usize),
     /// Not even one slot fits into a coefficient of this ring.
-    #[error(
-        "one slot of {slot_bits} bits and the errors of {n_max} parties exceed a coefficient of the {set:?} ring"
-    )]
+    #[error("one slot of {slot_bits} bits and the errors of {n_max} parties exceed a coefficient of the {set:?} ring")]
     NoSlot {
         /// The ring.
         set: ParameterSet,
@@ -126,12 +124,7 @@ impl SumParameters {
     }
 
     /// The parameters in a given ring, with as many slots per coefficient as stay exact.
-    pub fn with_set(
-        set: ParameterSet,
-        dimension: usize,
-        n_max: u32,
-        value_bits: u32,
-    ) -> Result<Self, CapacityError> {
+    pub fn with_set(set: ParameterSet, dimension: usize, n_max: u32, value_bits: u32) -> Result<Self, CapacityError> {
         if !PARTIES.contains(&n_max) {
             return Err(CapacityError::Parties(n_max));
         }
@@ -143,22 +136,9 @@ impl SumParameters {
         }
         let slot_bits = value_bits + ceil_log2(n_max);
         let most = RESIDUE_BITS * set.primes().len() as u32 / slot_bits;
-        match (1..=most)
-            .rev()
-            .find(|&slots| is_exact(set, slot_bits * slots, n_max))
-        {
-            Some(slots) => Ok(Self {
-                set,
-                dimension,
-                n_max,
-                value_bits,
-                slots,
-            }),
-            None => Err(CapacityError::NoSlot {
-                set,
-                slot_bits,
-                n_max,
-            }),
+        match (1..=most).rev().find(|&slots| is_exact(set, slot_bits * slots, n_max)) {
+            Some(slots) => Ok(Self { set, dimension, n_max, value_bits, slots }),
+            None => Err(CapacityError::NoSlot { set, slot_bits, n_max }),
         }
     }
 
@@ -214,13 +194,8 @@ impl SumParameters {
 
     /// The values of chunk `index`: fewer than [`Self::values_per_chunk`] only in the last.
     pub fn chunk_values(&self, index: usize) -> std::ops::Range<usize> {
-        let start = index
-            .saturating_mul(self.values_per_chunk())
-            .min(self.dimension);
-        start
-            ..start
-                .saturating_add(self.values_per_chunk())
-                .min(self.dimension)
+        let start = index.saturating_mul(self.values_per_chunk()).min(self.dimension);
+        start..start.saturating_add(self.values_per_chunk()).min(self.dimension)
     }
 
     /// Bytes of one chunk.
@@ -236,9 +211,7 @@ impl SumParameters {
     /// Bytes that one participant sends in a malicious-coordinator round: ciphertext and sealed key shares.
     pub fn upload_bytes(&self) -> usize {
         let shares = CommitteeRule::for_parties(self.n_max, Adversary::Malicious)
-            .map_or(0, |rule| {
-                rule.members() as usize * (rule.share_bytes(self.set) + seal::OVERHEAD)
-            });
+            .map_or(0, |rule| rule.members() as usize * (rule.share_bytes(self.set) + seal::OVERHEAD));
         self.ciphertext_bytes() + shares
     }
 
@@ -250,19 +223,14 @@ impl SumParameters {
 
 /// `min(64 n, ceil(sqrt(64 n ln(2 * 2^128))))`.
 fn error_bound(n: u32) -> u64 {
-    let hoeffding = (64.0 * f64::from(n) * 129.0 * std::f64::consts::LN_2)
-        .sqrt()
-        .ceil() as u64;
+    let hoeffding = (64.0 * f64::from(n) * 129.0 * std::f64::consts::LN_2).sqrt().ceil() as u64;
     hoeffding.min(NOISE_BOUND * u64::from(n))
 }
 
 /// `t |E|max + |M|max < q/2`, with `t = 2^bits + 1` and `|M|max = 2^bits - 1`, in exact integers.
 fn is_exact(set: ParameterSet, bits: u32, n: u32) -> bool {
     let error = error_bound(n);
-    let q = set
-        .primes()
-        .iter()
-        .fold(wide::from_u64(1), |q, &p| wide::mul_add(q, p, 0));
+    let q = set.primes().iter().fold(wide::from_u64(1), |q, &p| wide::mul_add(q, p, 0));
     // 2 (t E + M) = 2^(bits + 1) (E + 1) + 2 (E - 1)
     let twice = wide::shifted(2 * (error + 1), bits);
     twice.is_some_and(|twice| wide::less(&wide::mul_add(twice, 1, 2 * (error - 1)), &q))
@@ -291,12 +259,7 @@ impl TryFrom<Description> for SumParameters {
 
 impl From<SumParameters> for Description {
     fn from(p: SumParameters) -> Self {
-        Self {
-            set: p.set,
-            dimension: p.dimension,
-            n_max: p.n_max,
-            value_bits: p.value_bits,
-        }
+        Self { set: p.set, dimension: p.dimension, n_max: p.n_max, value_bits: p.value_bits }
     }
 }
 
@@ -306,61 +269,25 @@ mod tests {
 
     #[test]
     fn slots_match_the_table_of_the_protocol() {
-        let slots = |set, n| {
-            SumParameters::with_set(set, 1000, n, 16)
-                .expect("fits")
-                .slots()
-        };
-        assert_eq!(
-            [8, 32, 100, 1000].map(|n| slots(ParameterSet::Large, n)),
-            [10, 9, 8, 7]
-        );
-        assert_eq!(
-            [3, 8, 32].map(|n| slots(ParameterSet::Medium, n)),
-            [5, 4, 4]
-        );
+        let slots = |set, n| SumParameters::with_set(set, 1000, n, 16).expect("fits").slots();
+        assert_eq!([8, 32, 100, 1000].map(|n| slots(ParameterSet::Large, n)), [10, 9, 8, 7]);
+        assert_eq!([3, 8, 32].map(|n| slots(ParameterSet::Medium, n)), [5, 4, 4]);
         assert_eq!(slots(ParameterSet::Small, 3), 2);
     }
 
     #[test]
     fn every_capacity_check_refuses() {
-        assert_eq!(
-            SumParameters::choose(10, 2, 16),
-            Err(CapacityError::Parties(2))
-        );
-        assert_eq!(
-            SumParameters::choose(10, 1001, 16),
-            Err(CapacityError::Parties(1001))
-        );
-        assert_eq!(
-            SumParameters::choose(0, 3, 16),
-            Err(CapacityError::Dimension(0))
-        );
-        assert_eq!(
-            SumParameters::choose(MAX_DIMENSION + 1, 3, 16),
-            Err(CapacityError::Dimension(MAX_DIMENSION + 1))
-        );
-        assert_eq!(
-            SumParameters::choose(10, 3, 0),
-            Err(CapacityError::ValueBits(0))
-        );
-        assert_eq!(
-            SumParameters::choose(10, 3, 33),
-            Err(CapacityError::ValueBits(33))
-        );
+        assert_eq!(SumParameters::choose(10, 2, 16), Err(CapacityError::Parties(2)));
+        assert_eq!(SumParameters::choose(10, 1001, 16), Err(CapacityError::Parties(1001)));
+        assert_eq!(SumParameters::choose(0, 3, 16), Err(CapacityError::Dimension(0)));
+        assert_eq!(SumParameters::choose(MAX_DIMENSION + 1, 3, 16), Err(CapacityError::Dimension(MAX_DIMENSION + 1)));
+        assert_eq!(SumParameters::choose(10, 3, 0), Err(CapacityError::ValueBits(0)));
+        assert_eq!(SumParameters::choose(10, 3, 33), Err(CapacityError::ValueBits(33)));
         assert_eq!(
             SumParameters::with_set(ParameterSet::Small, 10, 1000, 32),
-            Err(CapacityError::NoSlot {
-                set: ParameterSet::Small,
-                slot_bits: 42,
-                n_max: 1000
-            })
+            Err(CapacityError::NoSlot { set: ParameterSet::Small, slot_bits: 42, n_max: 1000 })
         );
-        assert!(
-            CapacityError::Parties(2)
-                .to_string()
-                .contains("subtracting its own")
-        );
+        assert!(CapacityError::Parties(2).to_string().contains("subtracting its own"));
     }
 
     #[test]
@@ -378,29 +305,16 @@ mod tests {
 
     #[test]
     fn choice_grows_with_the_vector() {
-        assert_eq!(
-            SumParameters::choose(30, 3, 16).expect("fits").set(),
-            ParameterSet::Small
-        );
-        assert_eq!(
-            SumParameters::choose(1_000_000, 10, 16)
-                .expect("fits")
-                .set(),
-            ParameterSet::Large
-        );
+        assert_eq!(SumParameters::choose(30, 3, 16).expect("fits").set(), ParameterSet::Small);
+        assert_eq!(SumParameters::choose(1_000_000, 10, 16).expect("fits").set(), ParameterSet::Large);
     }
 
     #[test]
     fn deserialising_validates() {
         let p = SumParameters::choose(1000, 10, 16).expect("fits");
         let text = serde_json::to_string(&p).expect("serialises");
-        assert_eq!(
-            serde_json::from_str::<SumParameters>(&text).expect("valid"),
-            p
-        );
+        assert_eq!(serde_json::from_str::<SumParameters>(&text).expect("valid"), p);
         assert!(serde_json::from_str::<SumParameters>(&text.replace(":10,", ":2,")).is_err());
-        assert!(
-            serde_json::from_str::<SumParameters>(&text.replace('{', "{\"slots\":4,")).is_err()
-        );
+        assert!(serde_json::from_str::<SumParameters>(&text.replace('{', "{\"slots\":4,")).is_err());
     }
 }

@@ -6,9 +6,7 @@
 
 use super::committee::CommitteeRule;
 use super::parameters::SumParameters;
-use super::roles::{
-    AddError, Adder, Contributor, EncryptError, OpenError, Opened, Scheme, SumContext,
-};
+use super::roles::{AddError, Adder, Contributor, EncryptError, OpenError, Opened, Scheme, SumContext};
 use super::shamir::{self, Fp};
 use super::shares::{KeyShare, ShareSum};
 use crate::wire::WireError;
@@ -22,26 +20,13 @@ impl Scheme for NoSecurity {
         "NO-SECURITY"
     }
 
-    fn contributor(
-        &self,
-        parameters: &SumParameters,
-        _: &SumContext,
-        _: [u8; 32],
-    ) -> Box<dyn Contributor> {
-        Box::new(PlainContributor {
-            parameters: parameters.clone(),
-            next: 0,
-        })
+    fn contributor(&self, parameters: &SumParameters, _: &SumContext, _: [u8; 32]) -> Box<dyn Contributor> {
+        Box::new(PlainContributor { parameters: parameters.clone(), next: 0 })
     }
 
     fn adder(&self, parameters: &SumParameters, _: &SumContext) -> Box<dyn Adder> {
         let sum = vec![0; parameters.dimension()];
-        Box::new(PlainAdder {
-            parameters: parameters.clone(),
-            sum,
-            contributors: 0,
-            next: 0,
-        })
+        Box::new(PlainAdder { parameters: parameters.clone(), sum, contributors: 0, next: 0 })
     }
 }
 
@@ -51,27 +36,14 @@ struct PlainContributor {
 }
 
 impl Contributor for PlainContributor {
-    fn encrypt_chunk(
-        &mut self,
-        index: usize,
-        values: &[u32],
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncryptError> {
+    fn encrypt_chunk(&mut self, index: usize, values: &[u32], out: &mut Vec<u8>) -> Result<(), EncryptError> {
         let chunks = self.parameters.chunks();
         if index != self.next || index >= chunks {
-            return Err(EncryptError::OutOfOrder {
-                expected: self.next,
-                found: index,
-                chunks,
-            });
+            return Err(EncryptError::OutOfOrder { expected: self.next, found: index, chunks });
         }
         let range = self.parameters.chunk_values(index);
         if values.len() != range.len() {
-            return Err(EncryptError::Length {
-                index,
-                expected: range.len(),
-                found: values.len(),
-            });
+            return Err(EncryptError::Length { index, expected: range.len(), found: values.len() });
         }
         let largest = self.parameters.max_value();
         if let Some(position) = values.iter().position(|&value| value > largest) {
@@ -102,9 +74,7 @@ impl Contributor for PlainContributor {
 
     fn into_key_shares(self: Box<Self>, rule: &CommitteeRule) -> Vec<KeyShare> {
         let length = rule.share_len(self.parameters.set());
-        (0..rule.members())
-            .map(|_| KeyShare::from_elements(vec![0; length]))
-            .collect()
+        (0..rule.members()).map(|_| KeyShare::from_elements(vec![0; length])).collect()
     }
 }
 
@@ -119,31 +89,18 @@ impl Adder for PlainAdder {
     fn add_chunk(&mut self, index: usize, bytes: &[u8]) -> Result<(), AddError> {
         let chunks = self.parameters.chunks();
         if index != self.next || index >= chunks {
-            return Err(AddError::OutOfOrder {
-                expected: self.next,
-                found: index,
-                chunks,
-            });
+            return Err(AddError::OutOfOrder { expected: self.next, found: index, chunks });
         }
         if self.contributors == self.parameters.n_max() {
-            return Err(AddError::Full {
-                n_max: self.contributors,
-            });
+            return Err(AddError::Full { n_max: self.contributors });
         }
         let expected = self.parameters.chunk_bytes();
         if bytes.len() != expected {
-            return Err(WireError::Length {
-                expected,
-                found: bytes.len(),
-            }
-            .into());
+            return Err(WireError::Length { expected, found: bytes.len() }.into());
         }
         let width = self.parameters.value_bits();
         let range = self.parameters.chunk_values(index);
-        if bytes[(range.len() * width as usize).div_ceil(8)..]
-            .iter()
-            .any(|&byte| byte != 0)
-        {
+        if bytes[(range.len() * width as usize).div_ceil(8)..].iter().any(|&byte| byte != 0) {
             return Err(WireError::StrayBits.into());
         }
         let (mut buffer, mut bits) = (0u64, 0);
@@ -164,11 +121,7 @@ impl Adder for PlainAdder {
     fn finish_contribution(&mut self) -> Result<(), AddError> {
         let chunks = self.parameters.chunks();
         if self.next != chunks {
-            return Err(AddError::OutOfOrder {
-                expected: self.next,
-                found: chunks,
-                chunks,
-            });
+            return Err(AddError::OutOfOrder { expected: self.next, found: chunks, chunks });
         }
         self.next = 0;
         self.contributors += 1;
@@ -182,37 +135,19 @@ impl Adder for PlainAdder {
         contributors: u32,
     ) -> Result<Opened, OpenError> {
         if self.next != 0 {
-            return Err(OpenError::Unfinished {
-                added: self.next,
-                chunks: self.parameters.chunks(),
-            });
+            return Err(OpenError::Unfinished { added: self.next, chunks: self.parameters.chunks() });
         }
         if contributors != self.contributors {
-            return Err(OpenError::Contributors {
-                answered: contributors,
-                added: self.contributors,
-            });
+            return Err(OpenError::Contributors { answered: contributors, added: self.contributors });
         }
-        let answers: Vec<(u32, &[Fp])> = answers
-            .iter()
-            .map(|(position, sum)| (*position, sum.elements()))
-            .collect();
-        let (key, wrong_answers) =
-            shamir::reconstruct(&answers, rule, self.parameters.ring_degree())?;
+        let answers: Vec<(u32, &[Fp])> = answers.iter().map(|(position, sum)| (*position, sum.elements())).collect();
+        let (key, wrong_answers) = shamir::reconstruct(&answers, rule, self.parameters.ring_degree())?;
         match key.iter().position(|&element| element != 0) {
             Some(index) => {
                 let value = i64::from(key[index]);
-                Err(OpenError::KeyOutOfRange {
-                    index,
-                    value,
-                    largest: 0,
-                    contributors,
-                })
+                Err(OpenError::KeyOutOfRange { index, value, largest: 0, contributors })
             }
-            None => Ok(Opened {
-                sum: self.sum,
-                wrong_answers,
-            }),
+            None => Ok(Opened { sum: self.sum, wrong_answers }),
         }
     }
 }

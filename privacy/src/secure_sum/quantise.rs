@@ -103,9 +103,7 @@ pub enum QuantiseError {
         bound: f64,
     },
     /// Not a natural number of `b` bits.
-    #[error(
-        "the value {value} at index {index} (segment {segment}) is not a count of at most {largest}"
-    )]
+    #[error("the value {value} at index {index} (segment {segment}) is not a count of at most {largest}")]
     NotACount {
         /// Where in the vector.
         index: usize,
@@ -128,23 +126,14 @@ impl Quantiser {
         for (index, segment) in segments.iter().enumerate() {
             match segment.coding {
                 Coding::Fixed { bound } if !(bound.is_normal() && bound > 0.0) => {
-                    return Err(QuantiseError::Bound {
-                        segment: index,
-                        bound,
-                    });
+                    return Err(QuantiseError::Bound { segment: index, bound });
                 }
                 _ => {}
             }
         }
-        match segments
-            .iter()
-            .try_fold(0usize, |sum, segment| sum.checked_add(segment.len))
-        {
+        match segments.iter().try_fold(0usize, |sum, segment| sum.checked_add(segment.len)) {
             None | Some(0) => Err(QuantiseError::Dimension),
-            Some(_) => Ok(Self {
-                segments,
-                value_bits,
-            }),
+            Some(_) => Ok(Self { segments, value_bits }),
         }
     }
 
@@ -186,30 +175,16 @@ impl Quantiser {
         rng: &mut impl Rng,
     ) -> Result<(), QuantiseError> {
         let dimension = self.dimension();
-        if values.len() != out.len()
-            || start
-                .checked_add(values.len())
-                .is_none_or(|end| end > dimension)
-        {
-            return Err(QuantiseError::Length {
-                start,
-                values: values.len(),
-                room: out.len(),
-                dimension,
-            });
+        if values.len() != out.len() || start.checked_add(values.len()).is_none_or(|end| end > dimension) {
+            return Err(QuantiseError::Length { start, values: values.len(), room: out.len(), dimension });
         }
         for (segment, range) in self.pieces(start..start + values.len()) {
             let part = range.start - start..range.end - start;
             let (values, out) = (&values[part.clone()], &mut out[part]);
-            let place = Place {
-                index: range.start,
-                segment,
-            };
+            let place = Place { index: range.start, segment };
             match self.segments[segment].coding {
                 Coding::Count => quantise_counts(values, out, self.largest(), place)?,
-                Coding::Fixed { bound } => {
-                    quantise_fixed(values, out, self.zero(), bound, place, rng)?
-                }
+                Coding::Fixed { bound } => quantise_fixed(values, out, self.zero(), bound, place, rng)?,
             }
         }
         Ok(())
@@ -220,19 +195,17 @@ impl Quantiser {
     /// # Panics
     /// If `sum` is not as long as the vector.
     pub fn dequantise(&self, sum: &[u64], contributors: u32) -> Vec<f64> {
-        assert_eq!(
-            sum.len(),
-            self.dimension(),
-            "a sum has as many entries as the vector"
-        );
+        assert_eq!(sum.len(), self.dimension(), "a sum has as many entries as the vector");
         let zero = i64::from(self.zero());
         let mut values = Vec::with_capacity(sum.len());
         for (segment, range) in self.pieces(0..sum.len()) {
             match self.segments[segment].coding {
                 Coding::Count => values.extend(sum[range].iter().map(|&sum| sum as f64)),
-                Coding::Fixed { bound } => values.extend(sum[range].iter().map(|&sum| {
-                    (sum as i64 - i64::from(contributors) * zero) as f64 * (bound / zero as f64)
-                })),
+                Coding::Fixed { bound } => values.extend(
+                    sum[range]
+                        .iter()
+                        .map(|&sum| (sum as i64 - i64::from(contributors) * zero) as f64 * (bound / zero as f64)),
+                ),
             }
         }
         values
@@ -246,12 +219,7 @@ impl Quantiser {
             Some(start..*end)
         });
         ends.enumerate()
-            .map(move |(i, segment)| {
-                (
-                    i,
-                    segment.start.max(range.start)..segment.end.min(range.end),
-                )
-            })
+            .map(move |(i, segment)| (i, segment.start.max(range.start)..segment.end.min(range.end)))
             .filter(|(_, part)| !part.is_empty())
     }
 
@@ -268,18 +236,11 @@ impl Quantiser {
 /// Scales a vector down to an L2 norm of at most `norm`, up to rounding; the factor, 1 if it was short enough. A vector
 /// with an entry that is not finite is left as it is, for the quantiser to refuse.
 pub fn clip_l2(values: &mut [f64], norm: f64) -> f64 {
-    let largest = values
-        .iter()
-        .fold(0.0f64, |largest, value| largest.max(value.abs()));
+    let largest = values.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
     if largest == 0.0 || values.iter().any(|value| !value.is_finite()) {
         return 1.0;
     }
-    let length = largest
-        * values
-            .iter()
-            .map(|value| (value / largest).powi(2))
-            .sum::<f64>()
-            .sqrt();
+    let length = largest * values.iter().map(|value| (value / largest).powi(2)).sum::<f64>().sqrt();
     if length <= norm {
         return 1.0;
     }
@@ -308,29 +269,15 @@ struct Place {
     segment: usize,
 }
 
-fn quantise_counts<T: Real>(
-    values: &[T],
-    out: &mut [u32],
-    largest: u32,
-    place: Place,
-) -> Result<(), QuantiseError> {
+fn quantise_counts<T: Real>(values: &[T], out: &mut [u32], largest: u32, place: Place) -> Result<(), QuantiseError> {
     for (i, (value, out)) in values.iter().zip(out).enumerate() {
         let (value, index, segment) = (value.to_f64(), place.index + i, place.segment);
         if !value.is_finite() {
-            return Err(QuantiseError::NotFinite {
-                index,
-                segment,
-                value,
-            });
+            return Err(QuantiseError::NotFinite { index, segment, value });
         }
         *out = value as u32;
         if f64::from(*out) != value || *out > largest {
-            return Err(QuantiseError::NotACount {
-                index,
-                segment,
-                value,
-                largest,
-            });
+            return Err(QuantiseError::NotACount { index, segment, value, largest });
         }
     }
     Ok(())
@@ -358,14 +305,7 @@ fn quantise_fixed<T: Real>(
             || round_run(values, out, zero, bound, bytes),
         );
         if !good {
-            return Err(first_unfit(
-                values,
-                bound,
-                Place {
-                    index: place.index + run * RUN,
-                    ..place
-                },
-            ));
+            return Err(first_unfit(values, bound, Place { index: place.index + run * RUN, ..place }));
         }
     }
     bytes.zeroize();
@@ -386,35 +326,28 @@ fn round_run<T: Real>(values: &[T], out: &mut [u32], zero: u32, bound: f64, byte
     let mut unfit = 0u64;
     for ((value, out), random) in values.iter().zip(out).zip(random) {
         let value = value.to_f64();
-        unfit |= u64::from(!(value.abs() <= bound));
+        unfit |= u64::from(is_unfit(value, bound));
         let fixed = (value * scale + middle).to_bits() & ((1 << 52) - 1);
         *out = ((fixed + u64::from(u16::from_le_bytes(*random))) >> FRACTION_BITS) as u32;
     }
     unfit == 0
 }
 
+/// Beyond the bound, or not a number.
+#[inline(always)]
+fn is_unfit(value: f64, bound: f64) -> bool {
+    value.is_nan() || value.abs() > bound
+}
+
 #[cold]
 fn first_unfit<T: Real>(values: &[T], bound: f64, place: Place) -> QuantiseError {
-    let unfit = values
-        .iter()
-        .map(|value| value.to_f64())
-        .enumerate()
-        .find(|(_, value)| !(value.abs() <= bound));
+    let unfit = values.iter().map(|value| value.to_f64()).enumerate().find(|&(_, value)| is_unfit(value, bound));
     let (i, value) = unfit.unwrap_or((0, f64::NAN));
     let (index, segment) = (place.index + i, place.segment);
     if value.is_finite() {
-        QuantiseError::BeyondBound {
-            index,
-            segment,
-            value,
-            bound,
-        }
+        QuantiseError::BeyondBound { index, segment, value, bound }
     } else {
-        QuantiseError::NotFinite {
-            index,
-            segment,
-            value,
-        }
+        QuantiseError::NotFinite { index, segment, value }
     }
 }
 
@@ -445,19 +378,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn fixed(len: usize, bound: f64) -> Segment {
-        Segment {
-            name: "gradient".into(),
-            len,
-            coding: Coding::Fixed { bound },
-        }
+        Segment { name: "gradient".into(), len, coding: Coding::Fixed { bound } }
     }
 
     fn counts(len: usize) -> Segment {
-        Segment {
-            name: "counts".into(),
-            len,
-            coding: Coding::Count,
-        }
+        Segment { name: "counts".into(), len, coding: Coding::Count }
     }
 
     fn rng() -> SecretStream {
@@ -484,9 +409,7 @@ mod tests {
     fn rounding_is_unbiased() {
         let quantiser = Quantiser::new(vec![fixed(100_000, 1.0)], 4).expect("valid"); // levels are 1/7 apart
         let mut out = vec![0; 100_000];
-        quantiser
-            .quantise(0, &vec![0.3f32; 100_000], &mut out, &mut rng())
-            .expect("fits");
+        quantiser.quantise(0, &vec![0.3f32; 100_000], &mut out, &mut rng()).expect("fits");
         let sum: u64 = out.iter().map(|&q| u64::from(q)).sum();
         let mean = sum as f64 / 1e5 - 7.0;
         // 0.3 is level 2.1: a Bernoulli(0.1) on 2, standard error 0.00095.
@@ -495,24 +418,14 @@ mod tests {
 
     #[test]
     fn segments_mix_and_ranges_split_anywhere() {
-        let quantiser =
-            Quantiser::new(vec![counts(3), fixed(4, 2.0), counts(1)], 16).expect("valid");
+        let quantiser = Quantiser::new(vec![counts(3), fixed(4, 2.0), counts(1)], 16).expect("valid");
         let values = [0.0, 7.0, 65_535.0, 2.0, -2.0, 0.5, 1.25, 9.0];
         let mut whole = [0; 8];
-        quantiser
-            .quantise(0, &values, &mut whole, &mut rng())
-            .expect("fits");
+        quantiser.quantise(0, &values, &mut whole, &mut rng()).expect("fits");
         assert_eq!(whole[..5], [0, 7, 65_535, 65_534, 0]);
         let (mut split, mut stream) = ([0; 8], rng());
         for (start, end) in [(0, 2), (2, 5), (5, 8)] {
-            quantiser
-                .quantise(
-                    start,
-                    &values[start..end],
-                    &mut split[start..end],
-                    &mut stream,
-                )
-                .expect("fits");
+            quantiser.quantise(start, &values[start..end], &mut split[start..end], &mut stream).expect("fits");
         }
         assert_eq!(whole, split);
     }
@@ -521,16 +434,8 @@ mod tests {
     fn unfit_numbers_are_named() {
         let quantiser = Quantiser::new(vec![counts(2), fixed(2000, 1.0)], 8).expect("valid");
         let mut values = vec![0.0; 2002];
-        let error = |values: &[f64]| {
-            quantiser
-                .quantise(0, values, &mut [0; 2002], &mut rng())
-                .expect_err("refused")
-        };
-        for (index, value) in [
-            (1500, f64::NAN),
-            (1501, f64::INFINITY),
-            (0, f64::NEG_INFINITY),
-        ] {
+        let error = |values: &[f64]| quantiser.quantise(0, values, &mut [0; 2002], &mut rng()).expect_err("refused");
+        for (index, value) in [(1500, f64::NAN), (1501, f64::INFINITY), (0, f64::NEG_INFINITY)] {
             values[index] = value;
             let segment = usize::from(index > 1);
             assert!(
@@ -539,57 +444,24 @@ mod tests {
             values[index] = 0.0;
         }
         values[2001] = 1.0000001;
-        let beyond = QuantiseError::BeyondBound {
-            index: 2001,
-            segment: 1,
-            value: 1.0000001,
-            bound: 1.0,
-        };
+        let beyond = QuantiseError::BeyondBound { index: 2001, segment: 1, value: 1.0000001, bound: 1.0 };
         assert_eq!(error(&values), beyond);
         for value in [-1.0, 0.5, 256.0, 1e300] {
             values[1] = value;
-            assert_eq!(
-                error(&values),
-                QuantiseError::NotACount {
-                    index: 1,
-                    segment: 0,
-                    value,
-                    largest: 255
-                }
-            );
+            assert_eq!(error(&values), QuantiseError::NotACount { index: 1, segment: 0, value, largest: 255 });
         }
-        let length = QuantiseError::Length {
-            start: 2000,
-            values: 3,
-            room: 3,
-            dimension: 2002,
-        };
-        assert_eq!(
-            quantiser.quantise(2000, &[0.0f32; 3], &mut [0; 3], &mut rng()),
-            Err(length)
-        );
+        let length = QuantiseError::Length { start: 2000, values: 3, room: 3, dimension: 2002 };
+        assert_eq!(quantiser.quantise(2000, &[0.0f32; 3], &mut [0; 3], &mut rng()), Err(length));
     }
 
     #[test]
     fn shapes_are_validated() {
         assert_eq!(Quantiser::new(vec![], 8), Err(QuantiseError::Dimension));
-        assert_eq!(
-            Quantiser::new(vec![counts(usize::MAX), counts(1)], 8),
-            Err(QuantiseError::Dimension)
-        );
-        assert_eq!(
-            Quantiser::new(vec![fixed(1, 1.0)], 1),
-            Err(QuantiseError::ValueBits(1))
-        );
-        assert_eq!(
-            Quantiser::new(vec![counts(1)], 33),
-            Err(QuantiseError::ValueBits(33))
-        );
+        assert_eq!(Quantiser::new(vec![counts(usize::MAX), counts(1)], 8), Err(QuantiseError::Dimension));
+        assert_eq!(Quantiser::new(vec![fixed(1, 1.0)], 1), Err(QuantiseError::ValueBits(1)));
+        assert_eq!(Quantiser::new(vec![counts(1)], 33), Err(QuantiseError::ValueBits(33)));
         for bound in [0.0, -1.0, f64::INFINITY] {
-            assert_eq!(
-                Quantiser::new(vec![fixed(1, bound)], 8),
-                Err(QuantiseError::Bound { segment: 0, bound })
-            );
+            assert_eq!(Quantiser::new(vec![fixed(1, bound)], 8), Err(QuantiseError::Bound { segment: 0, bound }));
         }
     }
 
@@ -599,10 +471,7 @@ mod tests {
         assert_eq!(clip_l2(&mut values, 10.0), 1.0);
         assert_eq!(clip_l2(&mut values, 1.0), 0.2);
         assert!((values[0] - 0.6).abs() < 1e-15 && (values[1] + 0.8).abs() < 1e-15);
-        assert_eq!(
-            clip_l2(&mut [1e300, 1e300], 1.0),
-            1.0 / (1e300 * 2f64.sqrt())
-        );
+        assert_eq!(clip_l2(&mut [1e300, 1e300], 1.0), 1.0 / (1e300 * 2f64.sqrt()));
         let mut values = [3.0, -4.0, f64::NAN, 0.5];
         assert_eq!(clip_coordinates(&mut values, 1.0), 2);
         assert_eq!(values[..2], [1.0, -1.0]);

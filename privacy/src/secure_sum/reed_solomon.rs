@@ -11,9 +11,7 @@ use super::shamir::{FIELD, Fp, add, inverse, mul, sub};
 /// The points must be distinct.
 pub fn wrong_positions(points: &[Fp], values: &[Fp], degree_bound: usize) -> Option<Vec<usize>> {
     let polynomial = decode(points, values, degree_bound)?;
-    let wrong: Vec<usize> = (0..points.len())
-        .filter(|&i| evaluate(&polynomial, points[i]) != values[i])
-        .collect();
+    let wrong: Vec<usize> = (0..points.len()).filter(|&i| evaluate(&polynomial, points[i]) != values[i]).collect();
     (2 * wrong.len() <= points.len() - degree_bound).then_some(wrong)
 }
 
@@ -24,9 +22,7 @@ fn decode(points: &[Fp], values: &[Fp], degree_bound: usize) -> Option<Vec<Fp>> 
         return None;
     }
     // "Step 1: (Interpolation) Find the unique polynomial g1(x) of degree <= n - 1 such that g1(a_i) = b_i."
-    let g0 = points
-        .iter()
-        .fold(vec![1], |g, &a| multiply(&g, &[sub(0, a), 1]));
+    let g0 = points.iter().fold(vec![1], |g, &a| multiply(&g, &[sub(0, a), 1]));
     let g1 = interpolate(points, values, &g0);
     // "Step 2: (Partial gcd) Apply the extended Euclidean algorithm to g0 and g1. Stop when the remainder g(x) has
     // degree < (n + k) / 2. Suppose we have u(x) g0(x) + v(x) g1(x) = g(x)."
@@ -61,10 +57,7 @@ fn interpolate(points: &[Fp], values: &[Fp], vanishing: &[Fp]) -> Vec<Fp> {
 
 /// Horner's rule.
 fn evaluate(polynomial: &[Fp], point: Fp) -> Fp {
-    polynomial
-        .iter()
-        .rev()
-        .fold(0, |value, &coefficient| add(mul(value, point), coefficient))
+    polynomial.iter().rev().fold(0, |value, &coefficient| add(mul(value, point), coefficient))
 }
 
 fn multiply(a: &[Fp], b: &[Fp]) -> Vec<Fp> {
@@ -82,11 +75,7 @@ fn multiply(a: &[Fp], b: &[Fp]) -> Vec<Fp> {
 
 fn subtract(a: &[Fp], b: &[Fp]) -> Vec<Fp> {
     let at = |p: &[Fp], i: usize| p.get(i).copied().unwrap_or(0);
-    trimmed(
-        (0..a.len().max(b.len()))
-            .map(|i| sub(at(a, i), at(b, i)))
-            .collect(),
-    )
+    trimmed((0..a.len().max(b.len())).map(|i| sub(at(a, i), at(b, i))).collect())
 }
 
 /// Quotient and remainder; `None` if the divisor is zero.

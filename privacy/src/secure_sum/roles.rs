@@ -27,12 +27,7 @@ pub trait Scheme: Send + Sync {
 
     /// A participant's side of one round. `seed` must be fresh for every attempt: two different vectors encrypted under
     /// one seed, session and round give away their difference.
-    fn contributor(
-        &self,
-        parameters: &SumParameters,
-        context: &SumContext,
-        seed: [u8; 32],
-    ) -> Box<dyn Contributor>;
+    fn contributor(&self, parameters: &SumParameters, context: &SumContext, seed: [u8; 32]) -> Box<dyn Contributor>;
 
     /// The coordinator's side of one round.
     fn adder(&self, parameters: &SumParameters, context: &SumContext) -> Box<dyn Adder>;
@@ -42,12 +37,7 @@ pub trait Scheme: Send + Sync {
 pub trait Contributor: Send {
     /// Appends exactly [`SumParameters::chunk_bytes`] bytes to `out`. `values` are those of
     /// [`SumParameters::chunk_values`]. Chunks are encrypted in order, each once; after an error nothing is appended.
-    fn encrypt_chunk(
-        &mut self,
-        index: usize,
-        values: &[u32],
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncryptError>;
+    fn encrypt_chunk(&mut self, index: usize, values: &[u32], out: &mut Vec<u8>) -> Result<(), EncryptError>;
 
     /// Splits the key among the committee: one share for each member, by position. The key is gone afterwards.
     fn into_key_shares(self: Box<Self>, rule: &CommitteeRule) -> Vec<KeyShare>;
@@ -104,9 +94,7 @@ pub enum EncryptError {
         found: usize,
     },
     /// The value does not fit into its bits.
-    #[error(
-        "value {value} at index {index} of the vector exceeds the largest that may be contributed, {largest}"
-    )]
+    #[error("value {value} at index {index} of the vector exceeds the largest that may be contributed, {largest}")]
     ValueTooLarge {
         /// Where the value stands in the vector.
         index: usize,
@@ -164,9 +152,7 @@ pub enum OpenError {
     #[error(transparent)]
     Answers(#[from] ReconstructError),
     /// The key sum has a coefficient that no sum of honest keys has.
-    #[error(
-        "the key sum has the coefficient {value} at {index}; of {contributors} keys it is at most {largest}"
-    )]
+    #[error("the key sum has the coefficient {value} at {index}; of {contributors} keys it is at most {largest}")]
     KeyOutOfRange {
         /// Which coefficient.
         index: usize,
@@ -178,9 +164,7 @@ pub enum OpenError {
         contributors: u32,
     },
     /// The opened polynomial has more noise than honest contributions leave.
-    #[error(
-        "coefficient {coefficient} of chunk {chunk} carries more noise than honest contributions leave"
-    )]
+    #[error("coefficient {coefficient} of chunk {chunk} carries more noise than honest contributions leave")]
     NoiseOutOfRange {
         /// The chunk.
         chunk: usize,

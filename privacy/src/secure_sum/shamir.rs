@@ -70,25 +70,12 @@ pub fn share(secrets: &[Fp], rule: &CommitteeRule, random: &mut SecretStream) ->
     let (threshold, packing) = (rule.privacy_threshold() as usize, rule.packing() as usize);
     let columns = columns(secrets.len(), rule);
     let mut base: Vec<Vec<Fp>> = (0..packing)
-        .map(|row| {
-            (0..columns)
-                .map(|column| secrets.get(column * packing + row).copied().unwrap_or(0))
-                .collect()
-        })
+        .map(|row| (0..columns).map(|column| secrets.get(column * packing + row).copied().unwrap_or(0)).collect())
         .collect();
     base.extend((0..threshold).map(|_| uniform(columns, random)));
-    let base_points: Vec<Fp> = (0..packing)
-        .map(secret_point)
-        .chain((0..threshold).map(member_point))
-        .collect();
+    let base_points: Vec<Fp> = (0..packing).map(secret_point).chain((0..threshold).map(member_point)).collect();
     let derived: Vec<Vec<Fp>> = (threshold..rule.members() as usize)
-        .map(|member| {
-            combine(
-                &lagrange(&base_points, member_point(member)),
-                &base,
-                columns,
-            )
-        })
+        .map(|member| combine(&lagrange(&base_points, member_point(member)), &base, columns))
         .collect();
     let shares = base.split_off(packing).into_iter().chain(derived).collect();
     base.zeroize();
@@ -106,21 +93,13 @@ pub fn reconstruct(
     let needed = rule.answers_needed() as usize;
     let (good, mut wrong) = split(answers, needed, columns)?;
     let basis = &good[..needed];
-    let points: Vec<Fp> = basis
-        .iter()
-        .map(|&(position, _)| member_point(position as usize))
-        .collect();
+    let points: Vec<Fp> = basis.iter().map(|&(position, _)| member_point(position as usize)).collect();
     let rows: Vec<&[Fp]> = basis.iter().map(|&(_, row)| row).collect();
     let packing = rule.packing() as usize;
     let mut secrets = vec![0; columns * packing];
     for slot in 0..packing {
         let values = combine(&lagrange(&points, secret_point(slot)), &rows, columns);
-        secrets
-            .iter_mut()
-            .skip(slot)
-            .step_by(packing)
-            .zip(values)
-            .for_each(|(secret, value)| *secret = value);
+        secrets.iter_mut().skip(slot).step_by(packing).zip(values).for_each(|(secret, value)| *secret = value);
     }
     secrets.truncate(count);
     wrong.sort_unstable();
@@ -134,37 +113,22 @@ pub fn columns(secrets: usize, rule: &CommitteeRule) -> usize {
 
 type Answer<'a> = (u32, &'a [Fp]);
 
-fn check(
-    answers: &[Answer<'_>],
-    rule: &CommitteeRule,
-    columns: usize,
-) -> Result<(), ReconstructError> {
+fn check(answers: &[Answer<'_>], rule: &CommitteeRule, columns: usize) -> Result<(), ReconstructError> {
     let mut seen = vec![false; rule.members() as usize];
     for &(position, elements) in answers {
         match seen.get_mut(position as usize) {
             None => {
-                return Err(ReconstructError::Position {
-                    position,
-                    members: rule.members(),
-                });
+                return Err(ReconstructError::Position { position, members: rule.members() });
             }
             Some(true) => return Err(ReconstructError::Repeated { position }),
             Some(seen) => *seen = true,
         }
         if elements.len() != columns {
-            return Err(ReconstructError::Length {
-                position,
-                expected: columns,
-                found: elements.len(),
-            });
+            return Err(ReconstructError::Length { position, expected: columns, found: elements.len() });
         }
     }
     let (needed, found) = (rule.answers_needed(), answers.len() as u32);
-    if found < needed {
-        Err(ReconstructError::TooFew { needed, found })
-    } else {
-        Ok(())
-    }
+    if found < needed { Err(ReconstructError::TooFew { needed, found }) } else { Ok(()) }
 }
 
 /// Tells right answers from wrong ones.
@@ -190,16 +154,9 @@ fn split<'a>(
         return Ok((good, wrong));
     }
     let coefficients = combination(answers, columns);
-    let mut suspect: Option<Vec<Fp>> = Some(
-        good.iter()
-            .map(|(_, row)| inner_product(&coefficients, row))
-            .collect(),
-    );
+    let mut suspect: Option<Vec<Fp>> = Some(good.iter().map(|(_, row)| inner_product(&coefficients, row)).collect());
     while let Some(values) = suspect {
-        let points: Vec<Fp> = good
-            .iter()
-            .map(|&(position, _)| member_point(position as usize))
-            .collect();
+        let points: Vec<Fp> = good.iter().map(|&(position, _)| member_point(position as usize)).collect();
         let found = reed_solomon::wrong_positions(&points, &values, needed).ok_or(failure)?;
         for &index in found.iter().rev() {
             wrong.push(good.remove(index).0);
@@ -215,17 +172,10 @@ fn split<'a>(
 /// The values of the first column that is not on a polynomial of degree below `needed`.
 fn unfit_column(answers: &[Answer<'_>], needed: usize, columns: usize) -> Option<Vec<Fp>> {
     let (basis, others) = answers.split_at(needed);
-    let points: Vec<Fp> = basis
-        .iter()
-        .map(|&(position, _)| member_point(position as usize))
-        .collect();
+    let points: Vec<Fp> = basis.iter().map(|&(position, _)| member_point(position as usize)).collect();
     let rows: Vec<&[Fp]> = basis.iter().map(|&(_, row)| row).collect();
     others.iter().find_map(|&(position, row)| {
-        let expected = combine(
-            &lagrange(&points, member_point(position as usize)),
-            &rows,
-            columns,
-        );
+        let expected = combine(&lagrange(&points, member_point(position as usize)), &rows, columns);
         let column = (0..columns).find(|&column| expected[column] != row[column])?;
         Some(answers.iter().map(|(_, row)| row[column]).collect())
     })
@@ -235,10 +185,7 @@ fn unfit_column(answers: &[Answer<'_>], needed: usize, columns: usize) -> Option
 fn combination(answers: &[Answer<'_>], columns: usize) -> Vec<Fp> {
     let mut transcript = Transcript::new("haihe/v1/secure-sum/combination");
     for (position, row) in answers {
-        let bytes: Vec<u8> = row
-            .iter()
-            .flat_map(|element| element.to_le_bytes())
-            .collect();
+        let bytes: Vec<u8> = row.iter().flat_map(|element| element.to_le_bytes()).collect();
         transcript = transcript.u64(u64::from(*position)).bytes(&bytes);
     }
     let mut rng = ChaCha20Rng::from_seed(*transcript.finish().as_bytes());
@@ -257,10 +204,7 @@ fn combine<Row: AsRef<[Fp]>>(coefficients: &[Fp], rows: &[Row], columns: usize) 
             *sum += u64::from(coefficient) * u64::from(element);
         }
     }
-    let combined = sums
-        .iter()
-        .map(|&sum| (sum % u64::from(FIELD)) as Fp)
-        .collect();
+    let combined = sums.iter().map(|&sum| (sum % u64::from(FIELD)) as Fp).collect();
     sums.zeroize();
     combined
 }
@@ -268,13 +212,7 @@ fn combine<Row: AsRef<[Fp]>>(coefficients: &[Fp], rows: &[Row], columns: usize) 
 /// Lagrange coefficients: `f(x) = sum of result[i] f(points[i])` for every `f` of degree below the number of points.
 fn lagrange(points: &[Fp], x: Fp) -> Vec<Fp> {
     let coefficient = |i: usize| {
-        let others = || {
-            points
-                .iter()
-                .enumerate()
-                .filter(move |&(j, _)| j != i)
-                .map(|(_, &point)| point)
-        };
+        let others = || points.iter().enumerate().filter(move |&(j, _)| j != i).map(|(_, &point)| point);
         let numerator = others().fold(1, |product, point| mul(product, sub(x, point)));
         let denominator = others().fold(1, |product, point| mul(product, sub(points[i], point)));
         mul(numerator, inverse(denominator))
@@ -286,10 +224,8 @@ fn lagrange(points: &[Fp], x: Fp) -> Vec<Fp> {
 fn uniform(count: usize, random: &mut SecretStream) -> Vec<Fp> {
     let mut bytes = vec![0; 4 * count];
     random.fill(&mut bytes);
-    let mut elements: Vec<Fp> = bytes
-        .chunks_exact(4)
-        .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) & FIELD)
-        .collect();
+    let mut elements: Vec<Fp> =
+        bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) & FIELD).collect();
     bytes.zeroize();
     for element in &mut elements {
         while *element == FIELD {
@@ -346,11 +282,7 @@ mod tests {
     }
 
     fn answers(shares: &[Vec<Fp>]) -> Vec<(u32, &[Fp])> {
-        shares
-            .iter()
-            .enumerate()
-            .map(|(i, row)| (i as u32, row.as_slice()))
-            .collect()
+        shares.iter().enumerate().map(|(i, row)| (i as u32, row.as_slice())).collect()
     }
 
     #[test]
@@ -359,18 +291,9 @@ mod tests {
         let (secrets, shares) = shared(&rule);
         for start in 0..10 {
             let some: Vec<_> = (0..7).map(|i| answers(&shares)[(start + i) % 10]).collect();
-            assert_eq!(
-                reconstruct(&some, &rule, COUNT),
-                Ok((secrets.clone(), vec![]))
-            );
+            assert_eq!(reconstruct(&some, &rule, COUNT), Ok((secrets.clone(), vec![])));
             let few = reconstruct(&some[1..], &rule, COUNT);
-            assert_eq!(
-                few,
-                Err(ReconstructError::TooFew {
-                    needed: 7,
-                    found: 6
-                })
-            );
+            assert_eq!(few, Err(ReconstructError::TooFew { needed: 7, found: 6 }));
         }
     }
 
@@ -379,24 +302,14 @@ mod tests {
         let rule = CommitteeRule::for_parties(10, Adversary::Malicious).expect("valid");
         let (secrets, mut shares) = shared(&rule);
         shares[6][3] = add(shares[6][3], 1);
-        assert_eq!(
-            reconstruct(&answers(&shares), &rule, COUNT),
-            Ok((secrets, vec![6]))
-        );
+        assert_eq!(reconstruct(&answers(&shares), &rule, COUNT), Ok((secrets, vec![6])));
         // The check of all columns alone finds it too.
         let column = unfit_column(&answers(&shares), 7, columns(COUNT, &rule)).expect("found");
         let points: Vec<Fp> = (0..10).map(member_point).collect();
-        assert_eq!(
-            reed_solomon::wrong_positions(&points, &column, 7),
-            Some(vec![6])
-        );
+        assert_eq!(reed_solomon::wrong_positions(&points, &column, 7), Some(vec![6]));
         // Two wrong answers of ten, seven of them needed: noticed, not corrected.
         shares[1][0] = add(shares[1][0], 9);
-        let failure = ReconstructError::TooManyWrong {
-            found: 10,
-            needed: 7,
-            correctable: 1,
-        };
+        let failure = ReconstructError::TooManyWrong { found: 10, needed: 7, correctable: 1 };
         assert_eq!(reconstruct(&answers(&shares), &rule, COUNT), Err(failure));
     }
 
@@ -406,25 +319,12 @@ mod tests {
         let (_, shares) = shared(&rule);
         let all = answers(&shares);
         let twice = [all[0], all[1], all[1]];
-        assert_eq!(
-            reconstruct(&twice, &rule, COUNT),
-            Err(ReconstructError::Repeated { position: 1 })
-        );
+        assert_eq!(reconstruct(&twice, &rule, COUNT), Err(ReconstructError::Repeated { position: 1 }));
         let outside = [all[0], all[1], (4, all[2].1)];
-        assert_eq!(
-            reconstruct(&outside, &rule, COUNT),
-            Err(ReconstructError::Position {
-                position: 4,
-                members: 4
-            })
-        );
+        assert_eq!(reconstruct(&outside, &rule, COUNT), Err(ReconstructError::Position { position: 4, members: 4 }));
         let short = [all[0], all[1], (2, &all[2].1[1..])];
         let length = columns(COUNT, &rule);
-        let expected = ReconstructError::Length {
-            position: 2,
-            expected: length,
-            found: length - 1,
-        };
+        let expected = ReconstructError::Length { position: 2, expected: length, found: length - 1 };
         assert_eq!(reconstruct(&short, &rule, COUNT), Err(expected));
     }
 
@@ -434,17 +334,11 @@ mod tests {
         // shares: the map from randomness to these T shares is a bijection. Checked by its matrix having full rank, on
         // every pair of members of a committee of five with T = 2.
         let rule = CommitteeRule::for_parties(5, Adversary::Malicious).expect("valid");
-        let base: Vec<Fp> = (0..2)
-            .map(secret_point)
-            .chain((0..2).map(member_point))
-            .collect();
+        let base: Vec<Fp> = (0..2).map(secret_point).chain((0..2).map(member_point)).collect();
         assert_eq!((rule.privacy_threshold(), rule.packing()), (2, 2));
         for a in 0..5 {
             for b in 0..a {
-                let (x, y) = (
-                    lagrange(&base, member_point(a)),
-                    lagrange(&base, member_point(b)),
-                );
+                let (x, y) = (lagrange(&base, member_point(a)), lagrange(&base, member_point(b)));
                 assert_ne!(sub(mul(x[2], y[3]), mul(x[3], y[2])), 0);
             }
         }

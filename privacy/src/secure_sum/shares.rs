@@ -14,8 +14,7 @@ use zeroize::Zeroize;
 
 const FIELD_BITS: usize = 17;
 // The key sum never wraps, and an element takes 17 bits.
-const _: () =
-    assert!(2 * NOISE_BOUND * (*PARTIES.end() as u64) < FIELD as u64 && FIELD < 1 << FIELD_BITS);
+const _: () = assert!(2 * NOISE_BOUND * (*PARTIES.end() as u64) < FIELD as u64 && FIELD < 1 << FIELD_BITS);
 
 /// What one contributor gives one committee member of its one-time key. Wiped on drop, never printed.
 pub struct KeyShare(Vec<Fp>);
@@ -48,11 +47,7 @@ impl KeyShare {
     }
 
     /// Reads a share: exactly [`CommitteeRule::share_bytes`] bytes, every element below `2^17 - 1`, no stray bits.
-    pub fn from_bytes(
-        bytes: &[u8],
-        set: ParameterSet,
-        rule: &CommitteeRule,
-    ) -> Result<Self, WireError> {
+    pub fn from_bytes(bytes: &[u8], set: ParameterSet, rule: &CommitteeRule) -> Result<Self, WireError> {
         unpack(bytes, rule.share_len(set)).map(Self)
     }
 }
@@ -66,10 +61,7 @@ impl ShareSum {
     /// Adds one contributor's share.
     pub fn add(&mut self, share: &KeyShare) -> Result<(), ShareError> {
         if share.0.len() != self.0.len() {
-            return Err(ShareError::Length {
-                expected: self.0.len(),
-                found: share.0.len(),
-            });
+            return Err(ShareError::Length { expected: self.0.len(), found: share.0.len() });
         }
         for (sum, &element) in self.0.iter_mut().zip(&share.0) {
             *sum += element;
@@ -84,11 +76,7 @@ impl ShareSum {
     }
 
     /// Reads an answer: exactly [`CommitteeRule::share_bytes`] bytes, every element below `2^17 - 1`, no stray bits.
-    pub fn from_bytes(
-        bytes: &[u8],
-        set: ParameterSet,
-        rule: &CommitteeRule,
-    ) -> Result<Self, WireError> {
+    pub fn from_bytes(bytes: &[u8], set: ParameterSet, rule: &CommitteeRule) -> Result<Self, WireError> {
         unpack(bytes, rule.share_len(set)).map(Self)
     }
 
@@ -124,10 +112,7 @@ fn pack(elements: &[Fp]) -> Vec<u8> {
 fn unpack(bytes: &[u8], elements: usize) -> Result<Vec<Fp>, WireError> {
     let expected = packed_bytes(elements);
     if bytes.len() != expected {
-        return Err(WireError::Length {
-            expected,
-            found: bytes.len(),
-        });
+        return Err(WireError::Length { expected, found: bytes.len() });
     }
     let mut out = Vec::with_capacity(elements);
     let (mut buffer, mut bits) = (0u64, 0);
@@ -180,40 +165,19 @@ mod tests {
         let share = KeyShare::from_elements((0..683).map(|i| i * 191 % FIELD).collect());
         let bytes = share.to_bytes();
         assert_eq!(bytes.len(), rule.share_bytes(set));
-        assert_eq!(
-            KeyShare::from_bytes(&bytes, set, &rule).expect("valid").0,
-            share.0
-        );
+        assert_eq!(KeyShare::from_bytes(&bytes, set, &rule).expect("valid").0, share.0);
         assert!(!format!("{share:?}").contains("191"));
 
         let short = KeyShare::from_bytes(&bytes[1..], set, &rule).err();
-        assert_eq!(
-            short,
-            Some(WireError::Length {
-                expected: 1452,
-                found: 1451
-            })
-        );
+        assert_eq!(short, Some(WireError::Length { expected: 1452, found: 1451 }));
         let mut too_large = bytes.clone();
         too_large[..3].fill(0xff);
-        assert_eq!(
-            KeyShare::from_bytes(&too_large, set, &rule).err(),
-            Some(WireError::Element { index: 0 })
-        );
+        assert_eq!(KeyShare::from_bytes(&too_large, set, &rule).err(), Some(WireError::Element { index: 0 }));
         let mut stray = bytes;
         *stray.last_mut().expect("not empty") |= 0x80;
-        assert_eq!(
-            ShareSum::from_bytes(&stray, set, &rule).err(),
-            Some(WireError::StrayBits)
-        );
+        assert_eq!(ShareSum::from_bytes(&stray, set, &rule).err(), Some(WireError::StrayBits));
 
         let mut other = ShareSum(vec![0; 3]);
-        assert_eq!(
-            other.add(&share),
-            Err(ShareError::Length {
-                expected: 3,
-                found: 683
-            })
-        );
+        assert_eq!(other.add(&share), Err(ShareError::Length { expected: 3, found: 683 }));
     }
 }
