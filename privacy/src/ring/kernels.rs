@@ -138,6 +138,33 @@ pub(crate) fn reduce_sums(sums: &mut [u64], p: u64) {
     );
 }
 
+/// `values + constant` modulo `p`; all reduced.
+pub(crate) fn add_constant(values: &[u64], constant: u64, p: u64, sums: &mut [u64; STRIP]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (sum, value) in sums.iter_mut().zip(values) {
+                let x = value + constant;
+                *sum = x.min(x.wrapping_sub(p));
+            }
+        },
+    );
+}
+
+/// `values -= others` modulo `p`, where `others` are reduced modulo another of [`super::PRIMES`]: all are within 2^21 of
+/// each other, so that one subtraction reduces them.
+pub(crate) fn subtract(values: &mut [u64; STRIP], others: &[u64; STRIP], p: u64) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (value, &other) in values.iter_mut().zip(others) {
+                let x = *value + p - other.min(other.wrapping_sub(p));
+                *value = x.min(x.wrapping_sub(p));
+            }
+        },
+    );
+}
+
 /// Adds packed residues modulo `p` to a block of sums; if one is not below `p`, says which and adds nothing.
 pub(crate) fn add_packed(bytes: &[u8; BLOCK_BYTES], sums: &mut [u64; BLOCK], p: u64) -> Result<(), usize> {
     let largest = vectorised(

@@ -5,6 +5,7 @@
 //! back. A ring element is prepared and sent in one go, so that it never leaves the second-level cache.
 
 use super::committee::CommitteeRule;
+use super::decode::Decoder;
 use super::parameters::SumParameters;
 use super::roles::{AddError, Adder, Contributor, EncryptError, OpenError, Opened, Scheme, SumContext};
 use super::shamir::{self, FIELD, Fp};
@@ -324,7 +325,7 @@ impl Adder for LatticeAdder {
             return Err(OpenError::Contributors { answered: contributors, added: self.contributors });
         }
         let (negated_key, wrong_answers) = self.negated_key(rule, answers)?;
-        let decoder = Decoder::new(&self.parameters, self.ring, contributors);
+        let mut decoder = Decoder::new(&self.parameters, self.ring, contributors);
         let mut sum = vec![0; self.parameters.dimension()];
         for index in 0..self.parameters.chunks() {
             // Taking the chunk frees its memory as soon as it has been decoded.
@@ -333,93 +334,5 @@ impl Adder for LatticeAdder {
             decoder.decode(index, &element, &mut sum)?;
         }
         Ok(Opened { sum, wrong_answers })
-    }
-}
-
-/// From residues of `t E + M` to the slots of `M`.
-struct Decoder<'a> {
-    parameters: &'a SumParameters,
-    primes: &'static [u64],
-    /// `t |E|max` modulo each prime: added, it makes `t E + M` a natural number below `q`.
-    offsets: Vec<u64>,
-    /// `inverses[l][i]`: the inverse of prime `i` modulo prime `l`, for `i < l`.
-    inverses: Vec<Vec<u64>>,
-    largest: u64,
-}
-
-impl<'a> Decoder<'a> {
-    fn new(parameters: &'a SumParameters, ring: &Ring, contributors: u32) -> Self {
-        let primes = parameters.set().primes();
-        let bits = parameters.slot_bits() * parameters.slots() as u32;
-        let offset = |p| kernels::mul_mod(wide::power_of_two_plus_one(bits, p), parameters.error_bound(), p);
-        let inverses = |(l, p)| primes[..l].iter().map(|&q| kernels::inverse_mod(q % p, p)).collect();
-        Self {
-            parameters,
-            primes,
-            offsets: primes.iter().map(|&p| offset(p)).collect(),
-            inverses: ring.primes().map(inverses).collect(),
-            largest: u64::from(contributors) * u64::from(parameters.max_value()),
-        }
-    }
-
-    fn decode(&self, chunk: usize, element: &[u64], sum: &mut [u64]) -> Result<(), OpenError> {
-        let degree = self.parameters.ring_degree();
-        let width = self.parameters.slot_bits();
-        let slots = self.parameters.slots();
-        let range = self.parameters.chunk_values(chunk);
-        let sum = &mut sum[range.clone()];
-        for coefficient in 0..degree.min(sum.len()) {
-            let value = self.combine(|l| element[l * degree + coefficient]);
-            let message = self.remove_noise(value).ok_or(OpenError::NoiseOutOfRange { chunk, coefficient })?;
-            for slot in 0..slots {
-                let Some(target) = sum.get_mut(slot * degree + coefficient) else {
-                    break;
-                };
-                let value = wide::bits(&message, width * slot as u32, width);
-                if value > self.largest {
-                    let index = range.start + slot * degree + coefficient;
-                    return Err(OpenError::SlotOutOfRange { index, value, largest: self.largest });
-                }
-                *target = value;
-            }
-        }
-        Ok(())
-    }
-
-    /// Chinese remaindering by mixed radix (Garner; Knuth, TAOCP 2, section 4.3.2): `V = v_0 + p_0 (v_1 + p_1 (...))`.
-    #[inline(always)]
-    fn combine(&self, residue: impl Fn(usize) -> u64) -> wide::Wide {
-        let mut digits = [0u64; MAX_LIMBS];
-        for (l, &p) in self.primes.iter().enumerate() {
-            let mut digit = residue(l) + self.offsets[l];
-            digit = digit.min(digit.wrapping_sub(p));
-            for (other, inverse) in digits.iter().zip(&self.inverses[l]) {
-                // All primes are within 2^21 of each other: one subtraction reduces a digit modulo another prime.
-                let other = *other.min(&other.wrapping_sub(p));
-                digit = kernels::mul_mod(digit + p - other, *inverse, p);
-            }
-            digits[l] = digit;
-        }
-        let mut value = wide::from_u64(0);
-        for (digit, &p) in digits.iter().zip(self.primes).rev() {
-            value = wide::mul_add(value, p, *digit);
-        }
-        value
-    }
-
-    /// `M` from `V = t E' + M` with `t = 2^b + 1` and `0 <= E' <= 2 |E|max`: the part above bit `b` is `E'`, or `E' + 1`
-    /// if `E' + M` carries, and the part below is `E' + M` without the carry.
-    #[inline(always)]
-    fn remove_noise(&self, value: wide::Wide) -> Option<wide::Wide> {
-        let bits = self.parameters.slot_bits() * self.parameters.slots() as u32;
-        let high = wide::bits(&value, bits, 64);
-        let (message, negative) = wide::sub_small(wide::low_bits(value, bits), high);
-        // Without the carry the difference is M. With it, M = low - high + t, and t = 2^b + 1.
-        let (noise, message) = if negative {
-            (high.wrapping_sub(1), wide::low_bits(wide::mul_add(message, 1, 1), bits))
-        } else {
-            (high, message)
-        };
-        (noise <= 2 * self.parameters.error_bound()).then_some(message)
     }
 }

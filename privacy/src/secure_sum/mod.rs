@@ -20,6 +20,7 @@
 //!   wrong answers.
 
 pub mod committee;
+mod decode;
 pub mod lattice;
 pub mod parameters;
 pub mod plain;
