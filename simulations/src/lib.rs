@@ -1,3 +1,15 @@
 //! The whole federation in one process: the same protocol code, a seeded clock and network; and the bundled data.
+//!
+//! * [`simulation`]: coordinator and participants as in a deployment, over a network that a seed decides about;
+//! * [`fault`]: what may go wrong in it, as a readable list;
+//! * [`rounds`]: what a journal says about each round;
+//! * [`baseline`]: comparisons that only somebody with all tables can make;
+//! * [`scenario`]: experiments as files;
+//! * [`bundled`]: the data sets that travel inside the binary.
 
+pub mod baseline;
 pub mod bundled;
+pub mod fault;
+pub mod rounds;
+pub mod scenario;
+pub mod simulation;

@@ -1,0 +1,723 @@
+//! The whole federation in one process: the coordinator's engine and every participant's member, exactly as deployed, over a
+//! network that one seed decides about. There is no sleeping and no clock but the virtual one, so that one seed gives the same
+//! journal again, byte for byte, and a failure is repeated by the seed that it prints.
+//!
+//! A run fails if the job does, if nothing happens although all deadlines passed, or if afterwards the journal, its
+//! replay and the participants' own journals do not agree.
+
+mod coordinator;
+mod message;
+mod party;
+pub mod pki;
+mod vault;
+
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
+
+use haihe_coordinator::engine::Identity;
+use haihe_models::table::Table;
+use haihe_participant::member::{MemberError, Note};
+use haihe_privacy::{
+    digest::Digest,
+    secure_sum::{CommitteeRule, Scheme, lattice::Lattice, plain::NoSecurity},
+};
+use haihe_protocol::{
+    horizontal::scorecard::ScorecardResult,
+    id::{JobId, PartyId, Timestamp},
+    job::{JobProblem, JobSpec},
+    journal::{self, Entry, Event, JournalError},
+    state::{Counters, Job, Phase, Receipt},
+};
+use rand::RngExt as _;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    fault::{During, Fault},
+    rounds::{RoundFacts, round_facts},
+};
+use coordinator::{Coordinator, Interrupted};
+use message::{Ask, Message};
+use party::{Disk, Party};
+use pki::{Authority, derive};
+use vault::CrashingVault;
+
+/// When every simulation begins: 2026-01-01T00:00:00Z.
+pub const OPENED: Timestamp = Timestamp(1_767_225_600_000);
+
+/// After how long a request or a submission without an answer is repeated, in milliseconds.
+const RETRY_MS: u64 = 5_000;
+
+/// How a federation is simulated.
+#[derive(Clone)]
+pub struct SimulationOptions {
+    /// Decides about keys, latencies and order.
+    pub seed: u64,
+    /// How vectors are added.
+    pub scheme: Arc<dyn Scheme>,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// How long a message travels, in milliseconds.
+    pub latency_ms: RangeInclusive<u64>,
+    /// Who declines the job, and why.
+    pub declines: BTreeMap<PartyId, String>,
+}
+
+impl SimulationOptions {
+    /// The lattice scheme, as in every deployment, and a network without faults.
+    pub fn new(seed: u64) -> Self {
+        let scheme = Arc::new(Lattice);
+        Self { seed, scheme, faults: Vec::new(), latency_ms: 5..=50, declines: BTreeMap::new() }
+    }
+
+    /// Sums vectors IN THE CLEAR. For tests of the protocol only, where the scheme's arithmetic does not matter; says so in
+    /// the log and in [`Outcome::scheme`].
+    pub fn without_any_security(self) -> Self {
+        tracing::warn!("this simulation adds vectors IN THE CLEAR: it says nothing about privacy or cost");
+        Self { scheme: Arc::new(NoSecurity), ..self }
+    }
+
+    /// With these faults.
+    pub fn with_faults(self, faults: Vec<Fault>) -> Self {
+        Self { faults, ..self }
+    }
+}
+
+impl fmt::Debug for SimulationOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulationOptions")
+            .field("seed", &self.seed)
+            .field("scheme", &self.scheme.name())
+            .field("faults", &self.faults)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something was recorded in the coordinator's journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Virtual milliseconds since the job was opened.
+    pub at_ms: u64,
+    /// Sequence number of the entry.
+    pub entry: u64,
+    /// What happened, one line.
+    pub line: String,
+}
+
+/// Why a simulation did not end with a result.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// The job file is invalid.
+    #[error("the job file has {} problem(s):\n{}", .0.len(), .0.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
+    Job(Vec<JobProblem>),
+    /// A party of the job has no table.
+    #[error("the job invites {0}, for whom no data are given")]
+    NoTable(PartyId),
+    /// A table is for nobody.
+    #[error("data are given for {0}, whom the job does not invite")]
+    NotInvited(PartyId),
+    /// A fault is about somebody else.
+    #[error("a fault names {0}, whom the job does not invite")]
+    FaultOf(PartyId),
+    /// A key or certificate could not be made.
+    #[error("a certificate could not be made: {0}")]
+    Certificates(String),
+    /// The job failed.
+    #[error("the job failed after {at_ms} virtual ms: {reason}\n(seed {seed})")]
+    Failed {
+        /// Repeats the failure.
+        seed: u64,
+        /// Virtual milliseconds since the job was opened.
+        at_ms: u64,
+        /// As the coordinator recorded it.
+        reason: String,
+        /// The coordinator's journal.
+        journal: Vec<Entry>,
+        /// What participants and coordinator refused on the way.
+        remarks: Vec<String>,
+    },
+    /// Nothing happened although all deadlines passed.
+    #[error("nothing has happened since {last_ms} virtual ms: {awaiting}\n{}\n(seed {seed})", .remarks.join("\n"))]
+    Stuck {
+        /// Repeats the failure.
+        seed: u64,
+        /// Virtual milliseconds of the last journal entry.
+        last_ms: u64,
+        /// What the job waits for.
+        awaiting: String,
+        /// What participants and coordinator refused on the way.
+        remarks: Vec<String>,
+    },
+    /// The records of the run do not agree.
+    #[error("after the run, the records do not agree: {detail}\n(seed {seed})")]
+    Disagreement {
+        /// Repeats the failure.
+        seed: u64,
+        /// Which.
+        detail: String,
+    },
+    /// A journal cannot be replayed.
+    #[error("the coordinator's journal cannot be replayed: {source}\n(seed {seed})")]
+    Journal {
+        /// Repeats the failure.
+        seed: u64,
+        /// What is wrong.
+        source: JournalError,
+    },
+}
+
+impl From<rcgen::Error> for SimulationError {
+    fn from(error: rcgen::Error) -> Self {
+        Self::Certificates(error.to_string())
+    }
+}
+
+/// Messages of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// How many were sent.
+    pub count: u64,
+    /// Bytes of what they carry; envelopes are not counted.
+    pub bytes: u64,
+}
+
+/// A finished simulation.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Repeats the run.
+    pub seed: u64,
+    /// Scheme of the secure sum: `NO-SECURITY` if vectors were added in the clear.
+    pub scheme: String,
+    /// Job.
+    pub job: JobId,
+    /// The job file, read.
+    pub spec: JobSpec,
+    /// Who was in the session, by index.
+    pub parties: Vec<PartyId>,
+    /// Committee rule of the session.
+    pub committee: CommitteeRule,
+    /// Fewest contributors whose sum was opened.
+    pub minimum_contributors: u32,
+    /// The result as the coordinator recorded it.
+    pub result_json: String,
+    /// The same, read.
+    pub result: ScorecardResult,
+    /// Closed rounds.
+    pub rounds: Vec<RoundFacts>,
+    /// Bytes that the coordinator received from each party: ciphertexts, sealed shares, answers.
+    pub bytes: BTreeMap<PartyId, u64>,
+    /// What was sent, by kind of message.
+    pub traffic: BTreeMap<&'static str, Traffic>,
+    /// Messages sent.
+    pub messages: u64,
+    /// Contributions accepted, rejected, late; rounds closed and lost.
+    pub counters: Counters,
+    /// When the job was opened; virtual.
+    pub opened: Timestamp,
+    /// Virtual milliseconds from opening to result.
+    pub virtual_ms: u64,
+    /// The coordinator's journal.
+    pub journal: Vec<Entry>,
+    /// Digest of its last entry: equal digests, equal runs.
+    pub tip: Digest,
+    /// What participants and coordinator refused on the way.
+    pub remarks: Vec<String>,
+}
+
+enum Step {
+    Deliver(Message),
+    /// The coordinator looks at the clock.
+    Wake,
+    /// The coordinator repeats its requests.
+    Offer,
+    /// A participant repeats a submission that it has no receipt for.
+    Again {
+        party: usize,
+        ticket: u64,
+    },
+    PartyRestarts(usize),
+    CoordinatorRestarts,
+}
+
+/// A federation that is ready to run.
+pub struct Federation {
+    options: SimulationOptions,
+    spec: JobSpec,
+    job: JobId,
+    coordinator: Coordinator,
+    parties: Vec<Party>,
+    now: Timestamp,
+    queue: BTreeMap<(Timestamp, u64), Step>,
+    /// Numbers events and tickets.
+    count: u64,
+    /// Messages sent.
+    sent: u64,
+    /// Messages that wait until others have arrived.
+    held: Vec<(u64, Message)>,
+    network: ChaCha20Rng,
+    traffic: BTreeMap<&'static str, Traffic>,
+    last_entry: Timestamp,
+    remarks: Vec<String>,
+}
+
+impl Federation {
+    /// A federation whose coordinator has opened the job. The parties' tables are those of the job, in any order.
+    pub fn new(
+        job_toml: &str,
+        tables: impl IntoIterator<Item = (PartyId, Arc<Table>)>,
+        options: SimulationOptions,
+    ) -> Result<Self, SimulationError> {
+        let spec = JobSpec::parse(job_toml).map_err(SimulationError::Job)?;
+        let tables: BTreeMap<PartyId, Arc<Table>> = tables.into_iter().collect();
+        if let Some(other) = tables.keys().find(|p| !spec.job.parties.contains(p)) {
+            return Err(SimulationError::NotInvited(other.clone()));
+        }
+        for fault in &options.faults {
+            if let Fault::Silent { party, .. } | Fault::CrashOnMessage { party, .. } | Fault::CrashOnWrite { party, .. } =
+                fault
+                && !spec.job.parties.contains(party)
+            {
+                return Err(SimulationError::FaultOf(party.clone()));
+            }
+        }
+        let seed = options.seed;
+        let authority = Authority::new(seed)?;
+        let mut parties = Vec::with_capacity(spec.job.parties.len());
+        for name in &spec.job.parties {
+            let table = tables.get(name).ok_or_else(|| SimulationError::NoTable(name.clone()))?.clone();
+            let disk = disk(&authority, name, table, &options)?;
+            parties.push(Party::new(disk, options.scheme.clone(), seed));
+        }
+        let name = PartyId::new("coordinator").map_err(|e| SimulationError::Certificates(e.to_string()))?;
+        let (key, certificate) = authority.member("coordinator", &name)?;
+        let identity = Identity { trust: authority.trust(), certificate, key };
+        let opening = Entry::after(&Entry::genesis(), 0, OPENED, &Job::open(&spec, job_toml, "simulation", OPENED));
+        let coordinator = Coordinator::new(identity, options.scheme.clone(), opening, job_toml, &options.faults)
+            .map_err(|source| SimulationError::Journal { seed, source })?;
+        Ok(Self {
+            job: JobId::of(job_toml, OPENED),
+            network: ChaCha20Rng::from_seed(derive(seed, "network", "", 0)),
+            options,
+            spec,
+            coordinator,
+            parties,
+            now: OPENED,
+            queue: BTreeMap::new(),
+            count: 0,
+            sent: 0,
+            held: Vec::new(),
+            traffic: BTreeMap::new(),
+            last_entry: OPENED,
+            remarks: Vec::new(),
+        })
+    }
+
+    /// Runs the job to its end. `progress` hears of every journal entry.
+    pub fn run(mut self, mut progress: impl FnMut(&Progress)) -> Result<Outcome, SimulationError> {
+        let patience = self.patience_ms();
+        self.at(0, Step::Wake);
+        self.at(RETRY_MS, Step::Offer);
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            self.now = at;
+            self.handle(event)?;
+            self.tell(&mut progress);
+            if self.is_done() {
+                break;
+            }
+            if self.now.0 - self.last_entry.0 > patience {
+                // The job is over and somebody cannot be told: that is their loss only.
+                if self.is_over() {
+                    break;
+                }
+                return Err(self.stuck());
+            }
+        }
+        self.finish()
+    }
+
+    /// Longer than any chain of deadlines and faults after which something must have happened.
+    fn patience_ms(&self) -> u64 {
+        let d = &self.spec.deadlines;
+        let longest = [d.join_seconds, d.confirm_seconds, d.round_seconds, d.answer_seconds].into_iter().max();
+        let faults = self.options.faults.iter().map(|fault| match fault {
+            Fault::Delay { by_ms: ms, .. }
+            | Fault::Double { later_ms: ms, .. }
+            | Fault::CrashOnMessage { down_ms: ms, .. }
+            | Fault::CrashOnWrite { down_ms: ms, .. }
+            | Fault::CoordinatorCrash { down_ms: ms, .. } => *ms,
+            _ => 10_000,
+        });
+        longest.unwrap_or(0) * 1000 + faults.sum::<u64>() + 20 * RETRY_MS
+    }
+
+    fn is_over(&self) -> bool {
+        self.coordinator.engine.as_ref().is_some_and(|e| e.job().is_over())
+    }
+
+    /// Over, and everybody who can hear of it has.
+    fn is_done(&self) -> bool {
+        let gone = |party: &Party| self.ignores(&party.disk.name, u64::MAX, During::Contributing);
+        self.is_over() && self.parties.iter().all(|p| p.closed || gone(p))
+    }
+
+    fn at(&mut self, later_ms: u64, event: Step) {
+        self.count += 1;
+        self.queue.insert((Timestamp(self.now.0.saturating_add(later_ms)), self.count), event);
+    }
+
+    fn remark(&mut self, who: &str, what: impl fmt::Display) {
+        if self.remarks.len() < 1000 {
+            self.remarks.push(format!("{} ms: {who}: {what}", self.now.0 - OPENED.0));
+        }
+    }
+
+    fn tell(&mut self, progress: &mut impl FnMut(&Progress)) {
+        for (entry, line) in std::mem::take(&mut self.coordinator.news) {
+            self.last_entry = self.now;
+            tracing::debug!(entry, "{line}");
+            progress(&Progress { at_ms: self.now.0 - OPENED.0, entry, line });
+        }
+    }
+
+    fn handle(&mut self, event: Step) -> Result<(), SimulationError> {
+        match event {
+            Step::Deliver(message) => {
+                self.deliver(message);
+                self.release_held();
+            }
+            Step::Wake => {
+                if self.coordinator.engine.is_some() {
+                    let settled = self.coordinator.settle(self.now);
+                    self.after_coordinator(settled);
+                }
+            }
+            Step::Offer => {
+                self.offer_all();
+                self.at(RETRY_MS, Step::Offer);
+            }
+            Step::Again { party, ticket } => {
+                if let Some((outstanding, ask)) = self.parties[party].outstanding.clone()
+                    && outstanding == ticket
+                {
+                    self.perform(party, ask);
+                }
+            }
+            Step::PartyRestarts(party) => {
+                self.parties[party].start();
+                self.offer(party);
+            }
+            Step::CoordinatorRestarts => {
+                let seed = self.options.seed;
+                self.coordinator.recover().map_err(|source| SimulationError::Journal { seed, source })?;
+                self.at(0, Step::Wake);
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, message: Message) {
+        match message {
+            Message::Said { from, ticket, said, whole } => {
+                if self.coordinator.engine.is_none() {
+                    return;
+                }
+                match self.coordinator.receive(self.now, said, whole) {
+                    Ok(receipt) => {
+                        self.send(Message::Receipt { to: from, ticket, receipt });
+                        self.after_coordinator(Ok(()));
+                    }
+                    interrupted => self.after_coordinator(interrupted.map(|_| ())),
+                }
+            }
+            Message::Ask { to, ask } => self.asked(to, ask),
+            Message::Receipt { to, ticket, receipt } => {
+                if let Receipt::Rejected(reason) = &receipt {
+                    let name = self.parties[to].disk.name.clone();
+                    self.remark(name.as_str(), format!("rejected by the coordinator: {reason}"));
+                }
+                let party = &mut self.parties[to];
+                if party.outstanding.as_ref().is_some_and(|(outstanding, _)| *outstanding == ticket) {
+                    party.outstanding = None;
+                }
+            }
+        }
+    }
+
+    /// Restarts, deadlines and directives after the coordinator did something.
+    fn after_coordinator(&mut self, done: Result<(), Interrupted>) {
+        match done {
+            Err(Interrupted::Killed { down_ms }) => {
+                self.at(down_ms.max(1), Step::CoordinatorRestarts);
+                return;
+            }
+            Err(Interrupted::Store) => self.at(10_000, Step::Wake),
+            Err(Interrupted::Refused(reason)) => self.remark("coordinator", reason),
+            Ok(()) => {}
+        }
+        let moment = self.coordinator.moment();
+        if moment != self.coordinator.offered {
+            self.coordinator.offered = moment;
+            let deadline = self.coordinator.engine.as_ref().and_then(|e| e.job().next_deadline());
+            if let Some(deadline) = deadline {
+                self.at(deadline.0.saturating_sub(self.now.0), Step::Wake);
+            }
+            self.offer_all();
+        }
+    }
+
+    fn offer_all(&mut self) {
+        for party in 0..self.parties.len() {
+            self.offer(party);
+        }
+    }
+
+    /// Level-triggered: what a party is asked follows from the job's state alone, so that it may be asked again.
+    fn offer(&mut self, party: usize) {
+        if self.coordinator.engine.is_none() || self.parties[party].closed {
+            return;
+        }
+        match self.coordinator.ask(&self.parties[party].disk.name.clone()) {
+            Ok(Some(ask)) => self.send(Message::Ask { to: party, ask }),
+            Ok(None) => {}
+            Err(Interrupted::Refused(reason)) => self.remark("coordinator", reason),
+            Err(_) => {}
+        }
+    }
+
+    fn ignores(&self, party: &PartyId, round: u64, request: During) -> bool {
+        self.options.faults.iter().any(|fault| match fault {
+            Fault::Silent { party: silent, from_round, rounds, during } => {
+                let covered = (*from_round..=from_round.saturating_add(*rounds).saturating_sub(1)).contains(&round)
+                    || (*rounds == u64::MAX && round >= *from_round);
+                silent == party && *rounds > 0 && covered && (*during == During::Everything || *during == request)
+            }
+            _ => false,
+        })
+    }
+
+    fn asked(&mut self, to: usize, ask: Ask) {
+        let name = self.parties[to].disk.name.clone();
+        let request = if matches!(ask, Ask::Answer { .. }) { During::Answering } else { During::Contributing };
+        if !self.parties[to].is_up() || self.ignores(&name, ask.round(), request) {
+            return;
+        }
+        let number = self.parties[to].received;
+        self.parties[to].received += 1;
+        let crash = self.options.faults.iter().find_map(|fault| match fault {
+            Fault::CrashOnMessage { party, message, worked, down_ms } if *party == name && *message == number => {
+                Some((*worked, *down_ms))
+            }
+            _ => None,
+        });
+        match crash {
+            None => self.perform(to, ask),
+            Some((worked, down_ms)) => {
+                if worked {
+                    // What it would have said is lost with it; a crash inside the work comes first.
+                    let _ = self.parties[to].perform(self.now, &self.job, &ask);
+                }
+                let down_ms = self.parties[to].disk.vault.take_crash().unwrap_or(down_ms);
+                self.kill(to, down_ms);
+            }
+        }
+    }
+
+    fn kill(&mut self, party: usize, down_ms: u64) {
+        self.parties[party].kill();
+        self.at(down_ms.max(1), Step::PartyRestarts(party));
+    }
+
+    fn perform(&mut self, party: usize, ask: Ask) {
+        let said = self.parties[party].perform(self.now, &self.job, &ask);
+        if let Some(down_ms) = self.parties[party].disk.vault.take_crash() {
+            self.kill(party, down_ms);
+            return;
+        }
+        match said {
+            Ok(None) => {}
+            Ok(Some(said)) => {
+                self.count += 1;
+                let ticket = self.count;
+                self.parties[party].outstanding = Some((ticket, ask));
+                self.send(Message::Said { from: party, ticket, said, whole: true });
+                self.at(RETRY_MS, Step::Again { party, ticket });
+            }
+            Err(error) => {
+                self.parties[party].outstanding = None;
+                let name = self.parties[party].disk.name.clone();
+                self.remark(name.as_str(), error);
+            }
+        }
+    }
+
+    fn send(&mut self, message: Message) {
+        let number = self.sent;
+        self.sent += 1;
+        let (kind, bytes) = message.weight();
+        let traffic = self.traffic.entry(kind).or_default();
+        traffic.count += 1;
+        traffic.bytes += bytes;
+        let mut latency = self.network.random_range(self.options.latency_ms.clone());
+        let mut message = message;
+        let mut behind = None;
+        for fault in self.options.faults.clone() {
+            match fault {
+                Fault::Drop { message: m } if m == number => return,
+                Fault::Delay { message: m, by_ms } if m == number => latency += by_ms,
+                Fault::Double { message: m, later_ms } if m == number => {
+                    self.at(latency + later_ms, Step::Deliver(message.clone()));
+                }
+                Fault::Reorder { message: m, behind: others } if m == number => behind = Some(others),
+                Fault::Cut { message: m } if m == number => match &mut message {
+                    Message::Said { whole, .. } => *whole = false,
+                    _ => return,
+                },
+                _ => {}
+            }
+        }
+        match behind {
+            Some(others) if others > 0 => self.held.push((others, message)),
+            _ => self.at(latency, Step::Deliver(message)),
+        }
+    }
+
+    fn release_held(&mut self) {
+        let mut due = Vec::new();
+        self.held.retain_mut(|(others, message)| {
+            *others -= 1;
+            if *others == 0 {
+                due.push(message.clone());
+            }
+            *others > 0
+        });
+        for message in due {
+            self.at(1, Step::Deliver(message));
+        }
+    }
+
+    fn stuck(self) -> SimulationError {
+        SimulationError::Stuck {
+            seed: self.options.seed,
+            last_ms: self.last_entry.0 - OPENED.0,
+            awaiting: self.coordinator.engine.map_or("the coordinator is down".to_owned(), |e| e.job().awaiting()),
+            remarks: self.remarks,
+        }
+    }
+
+    fn finish(self) -> Result<Outcome, SimulationError> {
+        let seed = self.options.seed;
+        let journal_error = |source| SimulationError::Journal { seed, source };
+        let disagreement = |detail: String| SimulationError::Disagreement { seed, detail };
+        self.agree().map_err(disagreement)?;
+        let tip = journal::verify(&self.coordinator.journal).map_err(journal_error)?;
+        let replayed = self.coordinator.replay().map_err(journal_error)?;
+        let job = replayed.job();
+        let (result_json, finished) = match job.phase() {
+            Phase::Finished { result_json, at, .. } => (result_json.clone(), *at),
+            Phase::Stopped { reason, at, .. } => {
+                return Err(SimulationError::Failed {
+                    seed,
+                    at_ms: at.0 - OPENED.0,
+                    reason: reason.clone(),
+                    journal: self.coordinator.journal,
+                    remarks: self.remarks,
+                });
+            }
+            _ => return Err(self.stuck()),
+        };
+        let result = serde_json::from_str(&result_json).map_err(|e| disagreement(format!("the result: {e}")))?;
+        let roster = last_roster(&self.coordinator.journal).map_err(journal_error)?;
+        let roster = roster.ok_or_else(|| disagreement("the journal has no roster".to_owned()))?;
+        Ok(Outcome {
+            seed,
+            scheme: self.options.scheme.name().to_owned(),
+            job: self.job,
+            parties: roster.entries.iter().map(|e| e.party.clone()).collect(),
+            committee: roster.rule,
+            minimum_contributors: roster.minimum_contributors,
+            result_json,
+            result,
+            rounds: round_facts(&self.coordinator.journal).map_err(journal_error)?,
+            bytes: self.spec.job.parties.iter().map(|p| (p.clone(), job.bytes_from(p))).collect(),
+            traffic: self.traffic,
+            messages: self.sent,
+            counters: job.counters(),
+            opened: OPENED,
+            virtual_ms: finished.0 - OPENED.0,
+            tip,
+            journal: self.coordinator.journal,
+            spec: self.spec,
+            remarks: self.remarks,
+        })
+    }
+
+    /// Replay and participants must tell the same story as the coordinator.
+    fn agree(&self) -> Result<(), String> {
+        let live = self.coordinator.engine.as_ref().map(|e| e.job().phase_name());
+        let replayed = self.coordinator.replay().map_err(|e| e.to_string())?;
+        if live.is_some_and(|live| live != replayed.job().phase_name()) {
+            return Err(format!("the replayed job is {}, the live one {live:?}", replayed.job().phase_name()));
+        }
+        let mut used: BTreeMap<(PartyId, u64), Digest> = BTreeMap::new();
+        for entry in &self.coordinator.journal {
+            if let Event::ContributionAccepted { contribution, .. } = entry.event().map_err(|e| e.to_string())? {
+                used.insert((contribution.party, contribution.round), contribution.commitment);
+            }
+        }
+        for party in &self.parties {
+            let Some(member) = party.member() else { continue };
+            let name = &party.disk.name;
+            let entries = member.journal(&self.job).map_err(|e: MemberError| format!("{name}: {e}"))?;
+            let mut answered: BTreeMap<u64, Digest> = BTreeMap::new();
+            for entry in entries {
+                match entry.event().map_err(|e| e.to_string())? {
+                    Note::Answered { round, survivors, .. } => {
+                        if answered.insert(round, survivors).is_some_and(|other| other != survivors) {
+                            return Err(format!("{name} answered round {round} for two survivor sets"));
+                        }
+                    }
+                    Note::Contributed { round, commitment, .. } => {
+                        if used.get(&(name.clone(), round)).is_some_and(|accepted| *accepted != commitment) {
+                            return Err(format!(
+                                "{name} noted another contribution to round {round} than the accepted one"
+                            ));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn last_roster(entries: &[Entry]) -> Result<Option<haihe_protocol::roster::Roster>, JournalError> {
+    let mut last = None;
+    for entry in entries {
+        if let Event::RosterProposed { roster } = entry.event()? {
+            last = Some(roster);
+        }
+    }
+    Ok(last)
+}
+
+fn disk(
+    authority: &Authority,
+    name: &PartyId,
+    table: Arc<Table>,
+    options: &SimulationOptions,
+) -> Result<Disk, SimulationError> {
+    let (_, certificate) = authority.member("bank", name)?;
+    let crashes = options.faults.iter().filter_map(|fault| match fault {
+        Fault::CrashOnWrite { party, write, torn, down_ms } if party == name => Some((*write, *torn, *down_ms)),
+        _ => None,
+    });
+    Ok(Disk {
+        name: name.clone(),
+        trust: authority.trust(),
+        certificate,
+        signing_seed: derive(options.seed, "signing key", name.as_str(), 0),
+        vault: CrashingVault::new(crashes.collect()),
+        table,
+        declines: options.declines.get(name).cloned(),
+    })
+}

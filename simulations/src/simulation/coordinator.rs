@@ -1,0 +1,258 @@
+//! The coordinator: an [`Engine`], and the journal and blobs that survive it. Follows `haihe_coordinator::host` step by step.
+
+use std::sync::Arc;
+
+use haihe_coordinator::{
+    blobs::{Blobs as _, MemoryBlobs},
+    engine::{Engine, EngineError, Identity},
+};
+use haihe_participant::member::SessionParts;
+use haihe_privacy::secure_sum::Scheme;
+use haihe_protocol::{
+    id::{PartyId, Timestamp},
+    journal::{Entry, JournalError},
+    roster::Session,
+    state::{Command, Directive, Receipt},
+};
+
+use super::message::{Ask, Said};
+use crate::fault::Fault;
+
+/// Why the coordinator did not finish what it was doing.
+pub(super) enum Interrupted {
+    /// It was killed.
+    Killed { down_ms: u64 },
+    /// Its database refused a write; it tries again later.
+    Store,
+    /// It does not take this message now.
+    Refused(String),
+}
+
+impl From<EngineError> for Interrupted {
+    fn from(error: EngineError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// Phase, round and roster attempt: with it change the directives of those who said nothing.
+pub(super) type Moment = (&'static str, u64, u32);
+
+pub(super) struct Coordinator {
+    identity: Arc<Identity>,
+    scheme: Arc<dyn Scheme>,
+    blobs: MemoryBlobs,
+    pub(super) journal: Vec<Entry>,
+    /// `None` while it is down.
+    pub(super) engine: Option<Engine>,
+    /// `(entry, written, down_ms)`, not yet happened.
+    crashes: Vec<(u64, bool, u64)>,
+    store_fails: Vec<u64>,
+    /// What happened since the last look: sequence number and one line.
+    pub(super) news: Vec<(u64, String)>,
+    pub(super) offered: Option<Moment>,
+    /// The session as it is sent along, made once.
+    session: Option<Arc<SessionParts>>,
+    toml: Arc<str>,
+}
+
+impl Coordinator {
+    pub(super) fn new(
+        identity: Identity,
+        scheme: Arc<dyn Scheme>,
+        opening: Entry,
+        toml: &str,
+        faults: &[Fault],
+    ) -> Result<Self, JournalError> {
+        let mut crashes = Vec::new();
+        let mut store_fails = Vec::new();
+        for fault in faults {
+            match fault {
+                Fault::CoordinatorCrash { entry, written, down_ms } => crashes.push((*entry, *written, *down_ms)),
+                Fault::StoreFails { entry } => store_fails.push(*entry),
+                _ => {}
+            }
+        }
+        let mut coordinator = Self {
+            identity: Arc::new(identity),
+            scheme,
+            blobs: MemoryBlobs::default(),
+            journal: vec![opening],
+            engine: None,
+            crashes,
+            store_fails,
+            news: Vec::new(),
+            offered: None,
+            session: None,
+            toml: toml.into(),
+        };
+        coordinator.recover()?;
+        Ok(coordinator)
+    }
+
+    /// Starts the process; everything that it knows comes from journal and blobs.
+    pub(super) fn recover(&mut self) -> Result<(), JournalError> {
+        self.engine = Some(self.replay()?);
+        self.offered = None;
+        Ok(())
+    }
+
+    /// A second engine from the same journal.
+    pub(super) fn replay(&self) -> Result<Engine, JournalError> {
+        Engine::recover(&self.journal, self.identity.clone(), self.scheme.clone())
+    }
+
+    fn up(&mut self) -> Result<&mut Engine, Interrupted> {
+        self.engine.as_mut().ok_or_else(|| Interrupted::Refused("the coordinator is down".to_owned()))
+    }
+
+    /// What the service does with one submission.
+    pub(super) fn receive(&mut self, now: Timestamp, said: Said, whole: bool) -> Result<Receipt, Interrupted> {
+        let engine = self.up()?;
+        let command = match said {
+            Said::Contribution { head, sealed_shares, ciphertext } => {
+                let (party, round) = (head.party.clone(), head.round);
+                match engine.begin_upload(*head, sealed_shares.as_ref().clone()) {
+                    Ok(Ok(upload)) => {
+                        let stored = self.blobs.len(&upload.key).map_err(EngineError::from)?;
+                        let end = if whole { ciphertext.len() } else { ciphertext.len() / 2 };
+                        if let Some(rest) = ciphertext.get(stored as usize..end) {
+                            self.blobs.append(&upload.key, stored, rest).map_err(EngineError::from)?;
+                        }
+                        if !whole {
+                            return Err(Interrupted::Refused("the upload broke off".to_owned()));
+                        }
+                        let blobs = self.blobs.clone();
+                        self.up()?.finish_upload(upload, &blobs)?
+                    }
+                    Ok(Err(Receipt::Late(_))) => Command::Late { party, round },
+                    Ok(Err(receipt)) => return Ok(receipt),
+                    Err(EngineError::Violation(v)) => {
+                        let reason = v.to_string();
+                        self.carry_out(now, Command::Reject { party, round, reason: reason.clone() })?;
+                        return Ok(Receipt::Rejected(reason));
+                    }
+                    Err(other) => return Err(other.into()),
+                }
+            }
+            _ if !whole => return Err(Interrupted::Refused("the message broke off".to_owned())),
+            said => {
+                let verified = match said {
+                    Said::Join(join) => engine.verify_join(*join, now).map(Some),
+                    Said::Decline(decline) => engine.verify_decline(*decline, now).map(Some),
+                    Said::Confirm(confirmation) => engine.verify_confirmation(*confirmation),
+                    Said::Answer(answer) => engine.verify_answer(*answer),
+                    Said::Contribution { .. } => Ok(None),
+                };
+                match verified {
+                    Ok(Some(command)) => command,
+                    Ok(None) => return Ok(Receipt::Late("the coordinator does not ask for it any more".to_owned())),
+                    Err(EngineError::Violation(v)) => return Ok(Receipt::Rejected(v.to_string())),
+                    Err(other) => return Err(other.into()),
+                }
+            }
+        };
+        self.carry_out(now, command)
+    }
+
+    fn carry_out(&mut self, now: Timestamp, command: Command) -> Result<Receipt, Interrupted> {
+        let receipt = self.take(now, command)?;
+        self.settle(now)?;
+        Ok(receipt)
+    }
+
+    /// Nothing counts before it is in the journal; a crash may come just before or just after that.
+    fn take(&mut self, now: Timestamp, command: Command) -> Result<Receipt, Interrupted> {
+        let planned = self.up()?.plan(now, command)?;
+        let receipt = planned.receipt();
+        if planned.is_empty() {
+            return Ok(receipt);
+        }
+        let written = |entry: u64| planned.entries.iter().any(|e| e.sequence == entry);
+        if let Some(at) = self.store_fails.iter().position(|entry| written(*entry)) {
+            self.store_fails.remove(at);
+            return Err(Interrupted::Store);
+        }
+        let crash = self.crashes.iter().position(|(entry, ..)| written(*entry));
+        let crash = crash.map(|at| self.crashes.remove(at));
+        if let Some((_, false, down_ms)) = crash {
+            return Err(self.die(down_ms));
+        }
+        self.journal.extend(planned.entries.iter().cloned());
+        self.news.extend(planned.entries.iter().map(|e| e.sequence).zip(planned.lines()));
+        if let Some((_, true, down_ms)) = crash {
+            return Err(self.die(down_ms));
+        }
+        let blobs = self.blobs.clone();
+        self.up()?.commit(planned, &blobs);
+        Ok(receipt)
+    }
+
+    fn die(&mut self, down_ms: u64) -> Interrupted {
+        self.engine = None;
+        self.session = None;
+        Interrupted::Killed { down_ms }
+    }
+
+    /// Takes every step that follows from what is known and from the time.
+    pub(super) fn settle(&mut self, now: Timestamp) -> Result<(), Interrupted> {
+        let blobs = self.blobs.clone();
+        loop {
+            let before = self.up()?.version();
+            self.take(now, Command::Tick)?;
+            if let Some(command) = self.up()?.open_sum(now, &blobs)? {
+                self.take(now, command)?;
+            }
+            if self.up()?.version() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// When directives change for parties that said nothing.
+    pub(super) fn moment(&self) -> Option<Moment> {
+        let job = self.engine.as_ref()?.job();
+        Some((job.phase_name(), job.round(), job.attempt()))
+    }
+
+    fn parts(&mut self, session: &Session) -> Arc<SessionParts> {
+        let parts = self.session.get_or_insert_with(|| {
+            let (roster, confirmations) = (session.roster().clone(), session.confirmations().to_vec());
+            Arc::new(SessionParts { roster, confirmations })
+        });
+        parts.clone()
+    }
+
+    /// What a party is asked now, if anything.
+    pub(super) fn ask(&mut self, party: &PartyId) -> Result<Option<Ask>, Interrupted> {
+        let engine = self.up()?;
+        let job = engine.job();
+        let opened = job.head().opened;
+        Ok(match job.directive(party) {
+            Directive::Wait { .. } => None,
+            Directive::Offer { .. } => Some(Ask::Offer { toml: self.toml.clone(), opened }),
+            Directive::Confirm(roster) => Some(Ask::Confirm(Box::new(roster))),
+            Directive::Contribute { spec, session } => {
+                let signature = engine.sign_spec(&spec);
+                Some(Ask::Contribute { signature, session: self.parts(&session), spec })
+            }
+            Directive::Answer { spec, survivors, position, session } => {
+                let spec_signature = engine.sign_spec(&spec);
+                let signature = engine.sign_survivors(&survivors);
+                let blobs = self.blobs.clone();
+                let sealed = self.up()?.sealed_shares_for(position, &survivors, &blobs).map_err(EngineError::from)?;
+                Some(Ask::Answer {
+                    spec,
+                    spec_signature,
+                    survivors: Box::new(survivors),
+                    signature,
+                    sealed_shares: Arc::new(sealed),
+                    session: self.parts(&session),
+                })
+            }
+            Directive::Closed { outcome } => Some(Ask::Closed(match outcome {
+                Ok((json, transcript)) => Ok((json.len(), transcript)),
+                Err((_, reason)) => Err(reason),
+            })),
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! What travels between coordinator and participants in a simulation.
+
+use std::sync::Arc;
+
+use haihe_participant::member::SessionParts;
+use haihe_privacy::{digest::Digest, sign::Signature};
+use haihe_protocol::{
+    id::Timestamp,
+    message::{Answer, Contribution, RoundSpec, SurvivorSet},
+    roster::{Confirmation, Decline, Join, Roster},
+    state::Receipt,
+};
+
+/// What a participant is asked to do.
+#[derive(Clone)]
+pub(super) enum Ask {
+    Offer {
+        toml: Arc<str>,
+        opened: Timestamp,
+    },
+    Confirm(Box<Roster>),
+    Contribute {
+        spec: RoundSpec,
+        signature: Signature,
+        session: Arc<SessionParts>,
+    },
+    Answer {
+        spec: RoundSpec,
+        spec_signature: Signature,
+        survivors: Box<SurvivorSet>,
+        signature: Signature,
+        sealed_shares: Arc<Vec<Vec<u8>>>,
+        session: Arc<SessionParts>,
+    },
+    Closed(Result<(usize, Digest), String>),
+}
+
+impl Ask {
+    /// The round that it is about; 0 while the session is being formed.
+    pub(super) fn round(&self) -> u64 {
+        match self {
+            Ask::Offer { .. } | Ask::Confirm(_) => 0,
+            Ask::Contribute { spec, .. } | Ask::Answer { spec, .. } => spec.round,
+            Ask::Closed(_) => u64::MAX,
+        }
+    }
+}
+
+/// What a participant says.
+#[derive(Clone)]
+pub(super) enum Said {
+    Join(Box<Join>),
+    Decline(Box<Decline>),
+    Confirm(Box<Confirmation>),
+    Contribution { head: Box<Contribution>, sealed_shares: Arc<Vec<Vec<u8>>>, ciphertext: Arc<[u8]> },
+    Answer(Box<Answer>),
+}
+
+/// One message. Parties are positions in the list of the simulation.
+#[derive(Clone)]
+pub(super) enum Message {
+    Ask {
+        to: usize,
+        ask: Ask,
+    },
+    /// `whole` is false if an upload breaks off half-way.
+    Said {
+        from: usize,
+        ticket: u64,
+        said: Said,
+        whole: bool,
+    },
+    Receipt {
+        to: usize,
+        ticket: u64,
+        receipt: Receipt,
+    },
+}
+
+impl Message {
+    /// Its kind, for the count of messages, and the bytes of what it carries (envelopes are not counted).
+    pub(super) fn weight(&self) -> (&'static str, u64) {
+        let sum = |parts: &[Vec<u8>]| parts.iter().map(|p| p.len() as u64).sum::<u64>();
+        match self {
+            Message::Ask { ask, .. } => match ask {
+                Ask::Offer { toml, .. } => ("job offer", toml.len() as u64),
+                Ask::Confirm(roster) => {
+                    ("roster", roster.entries.iter().map(|e| e.signing_certificate.len() as u64 + 160).sum())
+                }
+                Ask::Contribute { spec, .. } => ("round (M1)", spec.task_json.len() as u64 + 200),
+                Ask::Answer { sealed_shares, survivors, .. } => {
+                    let heads: usize = survivors.survivors.iter().map(|s| 180 + 32 * s.share_digests.len()).sum();
+                    ("survivors (M3)", sum(sealed_shares) + heads as u64)
+                }
+                Ask::Closed(outcome) => ("job closed", outcome.as_ref().map_or(0, |(bytes, _)| *bytes as u64)),
+            },
+            Message::Said { said, .. } => match said {
+                Said::Join(join) => ("join", join.signing_certificate.len() as u64 + 160),
+                Said::Decline(decline) => ("decline", decline.reason.len() as u64),
+                Said::Confirm(_) => ("confirmation", 192),
+                Said::Contribution { sealed_shares, ciphertext, .. } => {
+                    ("contribution (M2)", sum(sealed_shares) + ciphertext.len() as u64)
+                }
+                Said::Answer(answer) => ("answer (M4)", answer.share_sum.len() as u64),
+            },
+            Message::Receipt { .. } => ("receipt", 0),
+        }
+    }
+}

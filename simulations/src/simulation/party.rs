@@ -1,0 +1,135 @@
+//! One participant: a [`Member`] and what a process around it would remember or forget.
+
+use std::{io::Read as _, sync::Arc};
+
+use haihe_models::table::Table;
+use haihe_participant::member::{Identity, Member, MemberError};
+use haihe_privacy::secure_sum::Scheme;
+use haihe_protocol::{
+    id::{JobId, PartyId, Timestamp},
+    roster::Trust,
+};
+
+use super::{
+    message::{Ask, Said},
+    pki::derive,
+    vault::CrashingVault,
+};
+
+/// What is on the disk of a participant: it survives a crash.
+pub(super) struct Disk {
+    pub(super) name: PartyId,
+    pub(super) trust: Trust,
+    pub(super) certificate: Vec<u8>,
+    pub(super) signing_seed: [u8; 32],
+    pub(super) vault: CrashingVault,
+    pub(super) table: Arc<Table>,
+    /// Why it declines every job, if it does.
+    pub(super) declines: Option<String>,
+}
+
+/// One participant.
+pub(super) struct Party {
+    pub(super) disk: Disk,
+    scheme: Arc<dyn Scheme>,
+    seed: u64,
+    /// `None` while it is down.
+    member: Option<Member>,
+    /// How often fresh secrets were drawn. Not part of the participant: a real one asks its operating system.
+    drawn: u64,
+    /// What it was last asked and has no receipt for.
+    pub(super) outstanding: Option<(u64, Ask)>,
+    /// Messages that reached it.
+    pub(super) received: u64,
+    /// It noted the end of the job.
+    pub(super) closed: bool,
+}
+
+impl Party {
+    pub(super) fn new(disk: Disk, scheme: Arc<dyn Scheme>, seed: u64) -> Self {
+        let mut party =
+            Self { disk, scheme, seed, member: None, drawn: 0, outstanding: None, received: 0, closed: false };
+        party.start();
+        party
+    }
+
+    /// Starts the process; everything that it knows comes from the vault.
+    pub(super) fn start(&mut self) {
+        let identity = Identity {
+            party: self.disk.name.clone(),
+            trust: self.disk.trust.clone(),
+            certificate: self.disk.certificate.clone(),
+            key: haihe_privacy::sign::SigningKey::from_seed(self.disk.signing_seed),
+        };
+        self.member = Some(Member::new(Arc::new(identity), self.scheme.clone(), Box::new(self.disk.vault.clone())));
+    }
+
+    /// Kills the process: what was only in memory is gone.
+    pub(super) fn kill(&mut self) {
+        self.member = None;
+        self.outstanding = None;
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.member.is_some()
+    }
+
+    pub(super) fn member(&self) -> Option<&Member> {
+        self.member.as_ref()
+    }
+
+    fn draw(&mut self, purpose: &str) -> [u8; 32] {
+        self.drawn += 1;
+        derive(self.seed, purpose, self.disk.name.as_str(), self.drawn)
+    }
+
+    /// Does what it is asked, as a deployed participant does.
+    pub(super) fn perform(&mut self, now: Timestamp, job: &JobId, ask: &Ask) -> Result<Option<Said>, MemberError> {
+        let secrets = [self.draw("sealing key"), self.draw("beacon nonce")];
+        let seed = self.draw("contribution");
+        let Some(member) = &mut self.member else { return Ok(None) };
+        Ok(match ask {
+            Ask::Offer { toml, opened } => Some(match member.earlier_reply(job)? {
+                Some(Ok(join)) => Said::Join(Box::new(join)),
+                Some(Err(decline)) => Said::Decline(Box::new(decline)),
+                None => match &self.disk.declines {
+                    Some(reason) => Said::Decline(Box::new(member.decline(now, job, reason)?)),
+                    None => {
+                        let rows = self.disk.table.rows() as u64;
+                        Said::Join(Box::new(member.join(now, job, (toml, *opened), rows, secrets)?))
+                    }
+                },
+            }),
+            Ask::Confirm(roster) => Some(Said::Confirm(Box::new(member.confirm(now, job, roster)?))),
+            Ask::Contribute { spec, signature, session } => {
+                let session = Some(session.as_ref().clone());
+                let outgoing = member.contribute(now, job, spec.clone(), signature, session, &self.disk.table, seed)?;
+                let mut ciphertext = Vec::new();
+                member.ciphertext(job)?.read_to_end(&mut ciphertext)?;
+                Some(Said::Contribution {
+                    head: Box::new(outgoing.prepared.contribution),
+                    sealed_shares: Arc::new(outgoing.prepared.sealed_shares),
+                    ciphertext: ciphertext.into(),
+                })
+            }
+            Ask::Answer { spec, spec_signature, survivors, signature, sealed_shares, session } => {
+                let answer = member.answer(
+                    now,
+                    job,
+                    spec.clone(),
+                    spec_signature,
+                    survivors.as_ref().clone(),
+                    signature,
+                    sealed_shares,
+                    Some(session.as_ref().clone()),
+                )?;
+                Some(Said::Answer(Box::new(answer)))
+            }
+            Ask::Closed(outcome) => {
+                member.close(now, job, outcome.clone().map(|(_, transcript)| transcript))?;
+                self.closed = true;
+                None
+            }
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! The federation as a whole: results, repeatability, faults.
+
+mod faults;
+mod results;
+mod support;
