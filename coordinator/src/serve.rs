@@ -8,6 +8,7 @@ use haihe_proto::{
     v1::{federation_server::FederationServer, operations_server::OperationsServer},
 };
 use haihe_protocol::roster::Trust;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::{net::TcpListener, sync::watch};
 use tonic::transport::{Certificate, Identity as TlsIdentity, Server, ServerTlsConfig, server::TcpIncoming};
 
@@ -67,8 +68,8 @@ pub enum ServeError {
 
 fn der(path: &Path, pem: &str) -> Result<Vec<u8>, ConfigError> {
     let detail = |detail: String| ConfigError::Key { path: path.to_owned(), what: "certificate", detail };
-    let (_, parsed) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|e| detail(e.to_string()))?;
-    Ok(parsed.contents)
+    let pem = CertificateDer::from_pem_slice(pem.as_bytes());
+    Ok(pem.map_err(|e| detail(format!("{e:?}")))?.to_vec())
 }
 
 /// Loads the identity that the configuration names.

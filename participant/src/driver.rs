@@ -1,0 +1,521 @@
+//! The loop that joins link, policy, data, member and vault: one worker per job, each following its newest directive.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use haihe_models::export::{scorecard_csv, scorecard_json};
+use haihe_privacy::{
+    secure_sum::{Adversary, Scheme, lattice::Lattice},
+    sign::SigningKey,
+};
+use haihe_protocol::{
+    horizontal::scorecard::{ScorecardResult, local_result},
+    id::{JobId, PartyId, Timestamp},
+    job::JobSpec,
+    roster::Trust,
+};
+use rand::TryRng as _;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use tokio::sync::watch;
+
+use crate::{
+    config::{ConfigError, ParticipantConfig, ViewConfig},
+    link::{Address, Ask, Link, LinkError, Receipt},
+    member::{Identity, Member, MemberError},
+    policy::{self, Policy, PolicyError, PolicyRequest},
+    source::{DataRequest, Loaded, SourceError, SplitColumn, load},
+    vault::DiskVault,
+};
+
+/// Longest pause between attempts.
+const MAX_PAUSE: Duration = Duration::from_secs(15);
+
+/// Why the participant cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The policy cannot be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A key or certificate cannot be used.
+    #[error("{path} holds no usable {what}: {detail}")]
+    Key {
+        /// File.
+        path: PathBuf,
+        /// What was expected.
+        what: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The state folder cannot be used.
+    #[error("cannot use the state folder {path}: {source}")]
+    State {
+        /// Folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// Another participant uses the state folder.
+    #[error("another participant uses the state folder {0}; stop it first, or give this one its own folder")]
+    Locked(PathBuf),
+    /// The connection cannot be set up.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+}
+
+/// The present time.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Fresh secret bytes from the operating system.
+fn secret() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+/// Everything that workers share.
+pub struct Participant {
+    identity: Arc<Identity>,
+    scheme: Arc<dyn Scheme>,
+    policy: Policy,
+    views: Vec<ViewConfig>,
+    state_dir: PathBuf,
+}
+
+fn file(path: &Path) -> Result<String, RunError> {
+    fs::read_to_string(path).map_err(|e| RunError::Key {
+        path: path.to_owned(),
+        what: "text",
+        detail: e.to_string(),
+    })
+}
+
+fn certificate(path: &Path) -> Result<Vec<u8>, RunError> {
+    let detail = |detail: String| RunError::Key { path: path.to_owned(), what: "certificate", detail };
+    let pem = CertificateDer::from_pem_slice(file(path)?.as_bytes());
+    Ok(pem.map_err(|e| detail(format!("{e:?}")))?.to_vec())
+}
+
+impl Participant {
+    /// Loads keys and policy. Contributions are always encrypted under the lattice scheme.
+    pub fn load(config: &ParticipantConfig) -> Result<(Self, Address), RunError> {
+        let c = &config.coordinator;
+        let key = SigningKey::from_pkcs8_pem(&file(&c.signing_key)?).map_err(|e| RunError::Key {
+            path: c.signing_key.clone(),
+            what: "Ed25519 key",
+            detail: e.to_string(),
+        })?;
+        let party = PartyId::new(&config.participant.party).map_err(|e| RunError::Key {
+            path: PathBuf::from("[participant] party"),
+            what: "party id",
+            detail: e.to_string(),
+        })?;
+        let authority = certificate(&c.ca)?;
+        let own = certificate(&c.signing_certificate)?;
+        let member =
+            haihe_privacy::identity::verify_member_certificate(&authority, &own, now().unix_seconds());
+        let wrong = |detail: String| RunError::Key {
+            path: c.signing_certificate.clone(),
+            what: "signing certificate of this participant",
+            detail,
+        };
+        let member = member.map_err(|e| wrong(e.to_string()))?;
+        if member.party != party.as_str() {
+            return Err(wrong(format!("it names {}, [participant] party is {party}", member.party)));
+        }
+        if member.signing_key != Some(key.verifying_key()) {
+            return Err(wrong("it does not belong to the signing key".to_owned()));
+        }
+        let identity = Identity {
+            party,
+            trust: Trust { federation: member.federation, authority },
+            certificate: own,
+            key,
+        };
+        let address = Address {
+            url: c.url.clone(),
+            ca: file(&c.ca)?,
+            certificate: file(&c.certificate)?,
+            key: file(&c.key)?,
+        };
+        let participant = Self {
+            identity: Arc::new(identity),
+            scheme: Arc::new(Lattice),
+            policy: Policy::load(&config.policy)?,
+            views: config.views.clone(),
+            state_dir: config.participant.state_dir.clone(),
+        };
+        Ok((participant, address))
+    }
+
+    /// Who this is.
+    pub fn party(&self) -> &PartyId {
+        &self.identity.party
+    }
+
+    fn policy_request(&self, spec: &JobSpec, by: Option<&str>, rows: Option<u64>) -> PolicyRequest {
+        let data = &spec.data;
+        let mut columns = vec![data.key.clone(), data.label.clone()];
+        columns.extend(data.split.iter().map(|s| s.column.clone()));
+        columns.extend(data.columns.iter().map(|c| c.name.clone()));
+        let scorecard = spec.scorecard.as_ref();
+        PolicyRequest {
+            federation: self.identity.trust.federation.clone(),
+            kind: spec.kind().as_str().to_owned(),
+            operator: by.map(str::to_owned),
+            view: data.view.clone(),
+            columns,
+            parties: spec.job.parties.len() as u64,
+            min_contributors: u64::from(spec.min_parties()),
+            min_bin_rows: scorecard.map_or(0, |s| s.binning.min_bin_rows.max(0.0) as u64),
+            adversary: match spec.secure_sum.adversary {
+                Adversary::Malicious => policy::Adversary::Malicious,
+                Adversary::SemiHonest => policy::Adversary::SemiHonest,
+            },
+            per_party_evaluation: scorecard.is_some_and(|s| s.evaluation.per_party),
+            own_train_rows: rows,
+        }
+    }
+
+    async fn load_data(&self, spec: &JobSpec) -> Result<Loaded, SourceError> {
+        let data = &spec.data;
+        let split = data.split.as_ref().map(|s| SplitColumn {
+            column: s.column.clone(),
+            train: s.train.clone(),
+            test: s.test.clone(),
+        });
+        let request = DataRequest {
+            view: data.view.clone(),
+            key: data.key.clone(),
+            label: data.label.clone(),
+            split,
+            columns: data.columns.clone(),
+        };
+        load(self.identity.party.as_str(), &self.views, Path::new(""), &request).await
+    }
+
+    /// Everything that would make this participant decline, in full, for its own people.
+    pub async fn examine(&self, spec: &JobSpec, by: Option<&str>) -> Result<Loaded, Objection> {
+        let mut refusals = match self.policy.check(&self.policy_request(spec, by, None)) {
+            Ok(()) => Vec::new(),
+            Err(refusals) => refusals,
+        };
+        if !refusals.is_empty() {
+            // Without the policy's consent no data are touched.
+            return Err(Objection::Policy(refusals));
+        }
+        let loaded = self.load_data(spec).await.map_err(|e| Objection::Data(Box::new(e)))?;
+        let rows = Some(loaded.summary.train_rows);
+        if let Err(more) = self.policy.check(&self.policy_request(spec, by, rows)) {
+            refusals.extend(more);
+            return Err(Objection::Policy(refusals));
+        }
+        Ok(loaded)
+    }
+
+    fn member(&self) -> io::Result<Member> {
+        let vault = DiskVault::open(self.state_dir.join("vault"))?;
+        Ok(Member::new(self.identity.clone(), self.scheme.clone(), Box::new(vault)))
+    }
+}
+
+/// Why a job is declined.
+#[derive(Debug)]
+pub enum Objection {
+    /// The policy forbids it.
+    Policy(Vec<policy::Refusal>),
+    /// The data do not allow it.
+    Data(Box<SourceError>),
+}
+
+impl Objection {
+    /// For this participant's own people: everything, with its own figures.
+    pub fn for_us(&self) -> String {
+        match self {
+            Objection::Policy(refusals) => refusals.iter().map(|r| format!("  - {r}\n")).collect(),
+            Objection::Data(error) => error.to_string(),
+        }
+    }
+
+    /// For the others: which rules, without this participant's own figures.
+    pub fn for_others(&self, party: &PartyId) -> String {
+        let (what, codes): (&str, Vec<&str>) = match self {
+            Objection::Policy(refusals) => ("policy", refusals.iter().map(policy::Refusal::code).collect()),
+            Objection::Data(error) => ("data", error.codes().into_iter().collect()),
+        };
+        format!("{what}: {}; the log of {party} says more", codes.join(", "))
+    }
+}
+
+/// Runs the participant until `stop` changes.
+pub async fn run(config: &ParticipantConfig, mut stop: watch::Receiver<bool>) -> Result<(), RunError> {
+    let (participant, address) = Participant::load(config)?;
+    let state = |source| RunError::State { path: participant.state_dir.clone(), source };
+    fs::create_dir_all(&participant.state_dir).map_err(state)?;
+    let lock = fs::File::create(participant.state_dir.join("lock")).map_err(state)?;
+    lock.try_lock().map_err(|_| RunError::Locked(participant.state_dir.clone()))?;
+    let link = Link::new(&address, participant.party().clone())?;
+    let participant = Arc::new(participant);
+    tracing::info!(party = %participant.party(), coordinator = address.url, "started");
+
+    let mut workers: HashMap<JobId, watch::Sender<Option<Ask>>> = HashMap::new();
+    let mut pause = Duration::from_millis(200);
+    loop {
+        tokio::select! {
+            ended = follow(&participant, &link, &mut workers, &mut pause) => {
+                match ended {
+                    Ok(()) => tracing::warn!("the coordinator ended the stream; connecting again"),
+                    Err(error) if error.may_retry() => {
+                        tracing::warn!(%error, seconds = pause.as_secs_f32(), "no connection; trying again");
+                    }
+                    Err(error) => tracing::error!(%error, "the coordinator refuses this participant; trying again"),
+                }
+            }
+            _ = stop.changed() => break,
+        }
+        tokio::select! {
+            _ = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),
+            _ = stop.changed() => break,
+        }
+    }
+    tracing::info!("stopped; every open job goes on after the next start");
+    Ok(())
+}
+
+/// Reads directives and hands each to its job's worker.
+async fn follow(
+    participant: &Arc<Participant>,
+    link: &Link,
+    workers: &mut HashMap<JobId, watch::Sender<Option<Ask>>>,
+    pause: &mut Duration,
+) -> Result<(), LinkError> {
+    let mut directives = link.follow().await?;
+    tracing::info!("connected");
+    *pause = Duration::from_millis(200);
+    while let Some((job, ask)) = directives.next().await? {
+        let worker = workers.entry(job).or_insert_with(|| {
+            let (to, asks) = watch::channel(None);
+            tokio::spawn(work(participant.clone(), link.clone(), job, asks));
+            to
+        });
+        worker.send_replace(Some(ask));
+    }
+    Ok(())
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("own data: {0}")]
+    Source(#[from] SourceError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the result cannot be read: {0}")]
+    Result(String),
+}
+
+impl StepError {
+    fn may_retry(&self) -> bool {
+        match self {
+            StepError::Link(error) => error.may_retry(),
+            StepError::Io(_) | StepError::Member(MemberError::Vault(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// One job: does what the newest directive asks; after a passing failure tries again, after a refusal waits for the next.
+async fn work(participant: Arc<Participant>, link: Link, job: JobId, mut asks: watch::Receiver<Option<Ask>>) {
+    let member = match participant.member() {
+        Ok(member) => member,
+        Err(error) => {
+            tracing::error!(job = %job.short(), %error, "the vault cannot be opened; this job is left alone");
+            return;
+        }
+    };
+    let mut worker = Worker { participant, link, job, member, loaded: None };
+    while asks.changed().await.is_ok() {
+        let mut pause = Duration::from_millis(200);
+        loop {
+            let Some(ask) = asks.borrow_and_update().clone() else { break };
+            let Err(error) = worker.follow(ask).await else { break };
+            if !error.may_retry() {
+                tracing::error!(job = %job.short(), %error, "refused to go on with this step");
+                break;
+            }
+            tracing::warn!(job = %job.short(), %error, "trying again");
+            tokio::select! {
+                _ = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),
+                changed = asks.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
+
+struct Worker {
+    participant: Arc<Participant>,
+    link: Link,
+    job: JobId,
+    member: Member,
+    loaded: Option<Loaded>,
+}
+
+impl Worker {
+    async fn follow(&mut self, ask: Ask) -> Result<(), StepError> {
+        match ask {
+            Ask::Wait { awaiting } => {
+                tracing::debug!(job = %self.job.short(), awaiting, "waiting");
+                Ok(())
+            }
+            Ask::Offer { toml, opened, by } => self.offered(&toml, opened, &by).await,
+            Ask::Roster(roster) => {
+                let confirmation = self.member.confirm(now(), &self.job, &roster)?;
+                let receipt = self.link.confirm(&confirmation).await?;
+                self.told("confirmed the roster", &receipt);
+                Ok(())
+            }
+            Ask::Contribute { spec, signature, session } => {
+                self.ensure_data().await?;
+                let Some(loaded) = &self.loaded else { return Ok(()) };
+                let (round, table) = (spec.round, &loaded.table);
+                let member = &mut self.member;
+                let seed = secret()?;
+                let outgoing = tokio::task::block_in_place(|| {
+                    member.contribute(now(), &self.job, spec, &signature, session, table, seed)
+                })?;
+                let ciphertext = self.member.ciphertext(&self.job)?;
+                let receipt = self.link.contribute(&self.job, &outgoing.prepared, ciphertext).await?;
+                self.told(&format!("round {round}: contributed to {}", outgoing.step), &receipt);
+                Ok(())
+            }
+            Ask::Answer { spec, spec_signature, survivors, signature, sealed_shares, session } => {
+                let (round, parties) = (spec.round, survivors.survivors.len());
+                let member = &mut self.member;
+                let answer = tokio::task::block_in_place(|| {
+                    let shares = &sealed_shares;
+                    member.answer(now(), &self.job, spec, &spec_signature, survivors, &signature, shares, session)
+                })?;
+                let receipt = self.link.answer(&self.job, &answer).await?;
+                self.told(&format!("round {round}: answered for the sum of {parties} parties"), &receipt);
+                Ok(())
+            }
+            Ask::Closed { outcome } => self.closed(outcome).await,
+        }
+    }
+
+    fn told(&self, what: &str, receipt: &Receipt) {
+        let job = self.job.short();
+        match receipt {
+            Receipt::Accepted => tracing::info!(%job, "{what}"),
+            Receipt::Late(reason) => tracing::warn!(%job, reason, "{what}, too late"),
+            Receipt::Rejected(reason) => tracing::error!(%job, reason, "{what}, rejected by the coordinator"),
+        }
+    }
+
+    async fn offered(&mut self, toml: &str, opened: Timestamp, by: &str) -> Result<(), StepError> {
+        if let Some(earlier) = self.member.earlier_reply(&self.job)? {
+            let receipt = match &earlier {
+                Ok(join) => self.link.join(join).await?,
+                Err(decline) => self.link.decline(decline).await?,
+            };
+            self.told("repeated the earlier reply to the offer", &receipt);
+            return Ok(());
+        }
+        let spec = self.member.offered(&self.job, toml, opened)?;
+        match self.participant.examine(&spec, Some(by)).await {
+            Ok(loaded) => {
+                let summary = &loaded.summary;
+                tracing::info!(
+                    job = %self.job.short(),
+                    rows = summary.rows,
+                    train = summary.train_rows,
+                    test = summary.test_rows,
+                    "policy and data allow the job"
+                );
+                let rows = summary.rows;
+                self.loaded = Some(loaded);
+                let secrets = [secret()?, secret()?];
+                let join = self.member.join(now(), &self.job, (toml, opened), rows, secrets)?;
+                let receipt = self.link.join(&join).await?;
+                self.told(&format!("joined {:?}", spec.job.name), &receipt);
+            }
+            Err(objection) => {
+                tracing::error!(job = %self.job.short(), "declined {:?}:\n{}", spec.job.name, objection.for_us());
+                let reason = objection.for_others(self.participant.party());
+                let decline = self.member.decline(now(), &self.job, &reason)?;
+                let receipt = self.link.decline(&decline).await?;
+                self.told("declined", &receipt);
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads the data again after a restart.
+    async fn ensure_data(&mut self) -> Result<(), StepError> {
+        if self.loaded.is_none() {
+            let spec = self.member.spec(&self.job)?;
+            self.loaded = Some(self.participant.load_data(&spec).await?);
+        }
+        Ok(())
+    }
+
+    async fn closed(&mut self, outcome: Result<(String, haihe_privacy::Digest), String>) -> Result<(), StepError> {
+        if self.member.earlier_reply(&self.job)?.is_none_or(|reply| reply.is_err()) {
+            return Ok(());
+        }
+        let job = self.job.short();
+        match outcome {
+            Ok((json, transcript)) => {
+                self.ensure_data().await?;
+                self.keep_result(&json)?;
+                if self.member.close(now(), &self.job, Ok(transcript))? {
+                    tracing::info!(%job, "the job is finished; its result is in the state folder");
+                }
+            }
+            Err(reason) => {
+                if self.member.close(now(), &self.job, Err(reason.clone()))? {
+                    tracing::warn!(%job, reason, "the job is over without a result");
+                }
+            }
+        }
+        self.loaded = None;
+        Ok(())
+    }
+
+    /// Writes the shared result, and what this participant makes of it for itself.
+    fn keep_result(&self, json: &str) -> Result<(), StepError> {
+        let folder = self.participant.state_dir.join("results").join(self.job.short());
+        if folder.join("own.json").exists() {
+            return Ok(());
+        }
+        fs::create_dir_all(&folder)?;
+        let unreadable = |e: &dyn ToString| StepError::Result(e.to_string());
+        let result: ScorecardResult = serde_json::from_str(json).map_err(|e| unreadable(&e))?;
+        result.scorecard.check().map_err(|e| unreadable(&e))?;
+        fs::write(folder.join("result.json"), json)?;
+        let model = scorecard_json(&result.scorecard).map_err(|e| unreadable(&e))?;
+        fs::write(folder.join("scorecard.json"), model)?;
+        fs::write(folder.join("scorecard.csv"), scorecard_csv(&result.scorecard))?;
+        if let Some(loaded) = &self.loaded {
+            let spec = self.member.spec(&self.job)?;
+            let own = local_result(&spec, &result.scorecard, &loaded.table).map_err(|e| unreadable(&e))?;
+            let own = serde_json::to_string_pretty(&own).map_err(|e| unreadable(&e))?;
+            fs::write(folder.join("own.json"), own)?;
+        }
+        Ok(())
+    }
+}

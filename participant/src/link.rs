@@ -1,0 +1,513 @@
+//! The participant's end of the wire: dials the coordinator, turns messages into domain types and back.
+
+use std::{io::Read, time::Duration};
+
+use bytes::Bytes;
+use haihe_privacy::{
+    digest::Digest,
+    seal::SealingPublicKey,
+    secure_sum::{Adversary, CommitteeRule, ParameterSet, SumParameters},
+    sign::Signature,
+};
+use haihe_proto::{
+    CHUNK_BYTES, MAX_MESSAGE_BYTES,
+    v1::{self, federation_client::FederationClient},
+};
+use haihe_protocol::{
+    contribution::Prepared,
+    id::{JobId, PartyId, Timestamp},
+    message::{Answer, Contribution, RoundSpec, SurvivorSet},
+    roster::{Confirmation, Decline, Join, Roster},
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Code, Status, Streaming,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity as TlsIdentity},
+};
+
+use crate::member::SessionParts;
+
+/// How long one call may take, uploads apart.
+const CALL: Duration = Duration::from_secs(30);
+/// Parties of a job, at most: what the secure sum carries.
+const MAX_PARTIES: usize = 1000;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The address or the TLS files cannot be used: ours to repair.
+    #[error("cannot set up the connection to the coordinator: {0}; check [coordinator] in the configuration")]
+    Setup(#[from] tonic::transport::Error),
+    /// The coordinator is unreachable or answered with an error.
+    #[error("the coordinator at {url} answered {code:?}: {message}", code = .status.code(), message = .status.message())]
+    Status {
+        /// Address.
+        url: String,
+        /// What it said.
+        status: Box<Status>,
+    },
+    /// The coordinator said something that is no message.
+    #[error("the coordinator sent a malformed message: {field}: {detail}")]
+    Malformed {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The own ciphertext could not be read back.
+    #[error("the ciphertext cannot be read from the vault: {0}")]
+    Ciphertext(#[from] std::io::Error),
+}
+
+impl LinkError {
+    /// True if the same message may be sent again.
+    pub fn may_retry(&self) -> bool {
+        let transient = [
+            Code::Unavailable,
+            Code::DeadlineExceeded,
+            Code::ResourceExhausted,
+            Code::Aborted,
+            Code::Unknown,
+            Code::Cancelled,
+            Code::Internal,
+        ];
+        matches!(self, LinkError::Status { status, .. } if transient.contains(&status.code()))
+    }
+}
+
+fn malformed(field: &'static str, detail: impl ToString) -> LinkError {
+    LinkError::Malformed { field, detail: detail.to_string() }
+}
+
+/// What the coordinator asks of this participant, for one job.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// Nothing.
+    Wait {
+        /// What the job waits for.
+        awaiting: String,
+    },
+    /// Join or decline.
+    Offer {
+        /// The job file.
+        toml: String,
+        /// When the job was opened.
+        opened: Timestamp,
+        /// Operator who submitted it.
+        by: String,
+    },
+    /// Verify and sign a roster.
+    Roster(Roster),
+    /// Contribute to a round.
+    Contribute {
+        /// Round.
+        spec: RoundSpec,
+        /// The coordinator's signature on it.
+        signature: Signature,
+        /// The session.
+        session: Option<SessionParts>,
+    },
+    /// Answer for a survivor set.
+    Answer {
+        /// Round.
+        spec: RoundSpec,
+        /// The coordinator's signature on it.
+        spec_signature: Signature,
+        /// Survivors.
+        survivors: SurvivorSet,
+        /// The coordinator's signature on them.
+        signature: Signature,
+        /// Sealed for us, one per survivor.
+        sealed_shares: Vec<Vec<u8>>,
+        /// The session.
+        session: Option<SessionParts>,
+    },
+    /// The job is over.
+    Closed {
+        /// Result and last transcript, or why it stopped.
+        outcome: Result<(String, Digest), String>,
+    },
+}
+
+/// What became of a submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// It counts.
+    Accepted,
+    /// It came too late.
+    Late(String),
+    /// It breaks a rule.
+    Rejected(String),
+}
+
+/// How the coordinator is reached.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// `https://host:port`.
+    pub url: String,
+    /// PEM of the federation's authority.
+    pub ca: String,
+    /// PEM of our TLS certificate.
+    pub certificate: String,
+    /// PEM of its key.
+    pub key: String,
+}
+
+/// A connection to the coordinator. Connects when it is used, and again when it breaks.
+#[derive(Clone)]
+pub struct Link {
+    url: String,
+    party: PartyId,
+    client: FederationClient<Channel>,
+}
+
+impl Link {
+    /// Prepares a connection; nothing is dialled yet.
+    pub fn new(address: &Address, party: PartyId) -> Result<Self, LinkError> {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&address.ca))
+            .identity(TlsIdentity::from_pem(&address.certificate, &address.key));
+        let channel = Endpoint::from_shared(address.url.clone())?
+            .tls_config(tls)?
+            .connect_timeout(Duration::from_secs(10))
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(20))
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(4 << 20)
+            .connect_lazy();
+        let client = FederationClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self { url: address.url.clone(), party, client })
+    }
+
+    fn status(&self, status: Status) -> LinkError {
+        LinkError::Status { url: self.url.clone(), status: Box::new(status) }
+    }
+
+    /// Opens the stream of directives.
+    pub async fn follow(&self) -> Result<Directives, LinkError> {
+        let request = v1::FollowRequest { party: self.party.to_string() };
+        let stream = self.client.clone().follow(request).await.map_err(|s| self.status(s))?;
+        Ok(Directives { link: self.clone(), stream: stream.into_inner() })
+    }
+
+    async fn call<T, F>(&self, call: F) -> Result<T, LinkError>
+    where
+        F: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        match tokio::time::timeout(CALL, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.status(status)),
+            Err(_) => {
+                Err(self.status(Status::deadline_exceeded(format!("no answer within {} s", CALL.as_secs()))))
+            }
+        }
+    }
+
+    /// Sends a wish to join.
+    pub async fn join(&self, join: &Join) -> Result<Receipt, LinkError> {
+        receipt(self.call(self.client.clone().submit_join(to_join(join))).await?)
+    }
+
+    /// Sends a refusal.
+    pub async fn decline(&self, d: &Decline) -> Result<Receipt, LinkError> {
+        let message = v1::Decline {
+            job_id: d.job.to_string(),
+            party: d.party.to_string(),
+            signing_certificate: bytes(&d.signing_certificate),
+            reason: d.reason.clone(),
+            signature: bytes(d.signature.as_bytes()),
+        };
+        receipt(self.call(self.client.clone().submit_decline(message)).await?)
+    }
+
+    /// Sends a signature on the roster.
+    pub async fn confirm(&self, c: &Confirmation) -> Result<Receipt, LinkError> {
+        let message = v1::Confirmation {
+            job_id: c.job.to_string(),
+            party: c.party.to_string(),
+            session: bytes(c.session.as_bytes()),
+            beacon_nonce: bytes(&c.beacon_nonce),
+            signature: bytes(c.signature.as_bytes()),
+        };
+        receipt(self.call(self.client.clone().submit_confirmation(message)).await?)
+    }
+
+    /// Sends an answer.
+    pub async fn answer(&self, job: &JobId, a: &Answer) -> Result<Receipt, LinkError> {
+        let message = v1::CommitteeAnswer {
+            job_id: job.to_string(),
+            party: a.party.to_string(),
+            round: a.round,
+            spec_digest: bytes(a.spec.as_bytes()),
+            survivors_digest: bytes(a.survivors.as_bytes()),
+            share_sum: bytes(&a.share_sum),
+            signature: bytes(a.signature.as_bytes()),
+        };
+        receipt(self.call(self.client.clone().submit_answer(message)).await?)
+    }
+
+    /// Uploads a contribution, from where an earlier attempt broke off.
+    pub async fn contribute(
+        &self,
+        job: &JobId,
+        prepared: &Prepared,
+        mut ciphertext: Box<dyn Read + Send>,
+    ) -> Result<Receipt, LinkError> {
+        let c = &prepared.contribution;
+        let status = v1::UploadStatusRequest {
+            job_id: job.to_string(),
+            party: c.party.to_string(),
+            round: c.round,
+            commitment: bytes(c.commitment.as_bytes()),
+        };
+        let status = self.call(self.client.clone().get_upload_status(status)).await?;
+        if status.accepted {
+            return Ok(Receipt::Accepted);
+        }
+        let header = v1::ContributionHeader {
+            job_id: job.to_string(),
+            party: c.party.to_string(),
+            round: c.round,
+            spec_digest: bytes(c.spec.as_bytes()),
+            commitment: bytes(c.commitment.as_bytes()),
+            ciphertext_bytes: c.ciphertext_bytes,
+            sealed_shares: prepared.sealed_shares.iter().map(|s| bytes(s)).collect(),
+            signature: bytes(c.signature.as_bytes()),
+        };
+        let start = status.stored_bytes.min(c.ciphertext_bytes);
+        std::io::copy(&mut ciphertext.by_ref().take(start), &mut std::io::sink())?;
+        let (to, from) = mpsc::channel(2);
+        let reading = tokio::spawn(send_parts(header, ciphertext, start, to));
+        let sent = self.client.clone().submit_contribution(ReceiverStream::new(from)).await;
+        let read = reading.await.unwrap_or(Ok(()));
+        match sent {
+            Ok(response) => receipt(response.into_inner()),
+            Err(status) => {
+                read?;
+                Err(self.status(status))
+            }
+        }
+    }
+}
+
+/// Feeds an upload: the header, then chunks; at most two wait in memory.
+async fn send_parts(
+    header: v1::ContributionHeader,
+    mut ciphertext: Box<dyn Read + Send>,
+    mut offset: u64,
+    to: mpsc::Sender<v1::ContributionPart>,
+) -> Result<(), LinkError> {
+    use v1::contribution_part::Part;
+    let part = |part| v1::ContributionPart { part: Some(part) };
+    if to.send(part(Part::Header(header))).await.is_err() {
+        return Ok(());
+    }
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        ciphertext.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let length = chunk.len() as u64;
+        if to.send(part(Part::Chunk(v1::Chunk { offset, data: chunk.into() }))).await.is_err() {
+            return Ok(());
+        }
+        offset += length;
+    }
+}
+
+/// The stream of directives.
+pub struct Directives {
+    link: Link,
+    stream: Streaming<v1::Directive>,
+}
+
+impl Directives {
+    /// The next directive, or `None` at the end of the stream.
+    pub async fn next(&mut self) -> Result<Option<(JobId, Ask)>, LinkError> {
+        let message = self.stream.message().await.map_err(|s| self.link.status(s))?;
+        message.map(directive).transpose()
+    }
+}
+
+fn bytes(b: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(b)
+}
+
+fn fixed<const N: usize>(field: &'static str, b: &Bytes) -> Result<[u8; N], LinkError> {
+    <[u8; N]>::try_from(b.as_ref()).map_err(|_| malformed(field, format!("{} bytes, expected {N}", b.len())))
+}
+
+fn digest(field: &'static str, b: &Bytes) -> Result<Digest, LinkError> {
+    fixed(field, b).map(Digest::from_bytes)
+}
+
+fn signature(b: &Bytes) -> Result<Signature, LinkError> {
+    fixed("signature", b).map(Signature::from_bytes)
+}
+
+fn party(text: &str) -> Result<PartyId, LinkError> {
+    PartyId::new(text).map_err(|e| malformed("party", e))
+}
+
+fn job(text: &str) -> Result<JobId, LinkError> {
+    Digest::parse(text).map(JobId).map_err(|e| malformed("job_id", e))
+}
+
+fn present<T>(field: &'static str, value: Option<T>) -> Result<T, LinkError> {
+    value.ok_or_else(|| malformed(field, "missing"))
+}
+
+fn receipt(r: v1::Receipt) -> Result<Receipt, LinkError> {
+    use v1::receipt::Outcome;
+    Ok(match r.outcome() {
+        Outcome::Accepted | Outcome::AlreadyAccepted => Receipt::Accepted,
+        Outcome::Late => Receipt::Late(r.reason),
+        Outcome::Rejected => Receipt::Rejected(r.reason),
+        Outcome::Unspecified => return Err(malformed("outcome", "unspecified")),
+    })
+}
+
+fn to_join(j: &Join) -> v1::Join {
+    v1::Join {
+        job_id: j.job.to_string(),
+        party: j.party.to_string(),
+        signing_certificate: bytes(&j.signing_certificate),
+        sealing_key: bytes(j.sealing_key.as_bytes()),
+        beacon_commitment: bytes(j.beacon_commitment.as_bytes()),
+        signature: bytes(j.signature.as_bytes()),
+    }
+}
+
+fn join(m: v1::Join) -> Result<Join, LinkError> {
+    Ok(Join {
+        job: job(&m.job_id)?,
+        party: party(&m.party)?,
+        signing_certificate: m.signing_certificate.to_vec(),
+        sealing_key: SealingPublicKey::from_bytes(fixed("sealing_key", &m.sealing_key)?),
+        beacon_commitment: digest("beacon_commitment", &m.beacon_commitment)?,
+        signature: signature(&m.signature)?,
+    })
+}
+
+/// The rule for this many parties whose numbers are these; anything else is none that a job can ask for.
+fn rule(m: &v1::CommitteeRule, parties: usize) -> Result<CommitteeRule, LinkError> {
+    let numbers = [m.members, m.privacy_threshold, m.packing, m.answers_needed];
+    [Adversary::Malicious, Adversary::SemiHonest]
+        .into_iter()
+        .filter_map(|adversary| CommitteeRule::for_parties(parties as u32, adversary).ok())
+        .find(|r| [r.members(), r.privacy_threshold(), r.packing(), r.answers_needed()] == numbers)
+        .ok_or_else(|| malformed("committee_rule", format!("{numbers:?} is no rule for {parties} parties")))
+}
+
+fn roster(m: v1::Roster) -> Result<Roster, LinkError> {
+    if m.entries.len() > MAX_PARTIES {
+        return Err(malformed("entries", format!("{} parties, at most {MAX_PARTIES}", m.entries.len())));
+    }
+    Ok(Roster {
+        job: job(&m.job_id)?,
+        attempt: m.attempt,
+        rule: rule(&present("committee_rule", m.committee_rule)?, m.entries.len())?,
+        entries: m.entries.into_iter().map(join).collect::<Result<_, _>>()?,
+        minimum_contributors: m.minimum_contributors,
+        coordinator_certificate: m.coordinator_certificate.to_vec(),
+        deadline: Timestamp(m.confirm_deadline_ms),
+    })
+}
+
+fn session(m: v1::Session) -> Result<SessionParts, LinkError> {
+    let confirmation = |c: v1::Confirmation| -> Result<Confirmation, LinkError> {
+        Ok(Confirmation {
+            job: job(&c.job_id)?,
+            party: party(&c.party)?,
+            session: digest("session", &c.session)?,
+            beacon_nonce: fixed("beacon_nonce", &c.beacon_nonce)?,
+            signature: signature(&c.signature)?,
+        })
+    };
+    Ok(SessionParts {
+        roster: roster(present("roster", m.roster)?)?,
+        confirmations: m.confirmations.into_iter().map(confirmation).collect::<Result<_, _>>()?,
+    })
+}
+
+fn spec(m: v1::RoundSpec) -> Result<(RoundSpec, Signature), LinkError> {
+    use v1::sum_parameters::ParameterSet as Set;
+    let p = present("parameters", m.parameters)?;
+    let set = match p.set() {
+        Set::Small => ParameterSet::Small,
+        Set::Medium => ParameterSet::Medium,
+        Set::Large => ParameterSet::Large,
+        Set::Unspecified => return Err(malformed("parameters", "no parameter set")),
+    };
+    let dimension = usize::try_from(p.dimension).map_err(|e| malformed("dimension", e))?;
+    let parameters = SumParameters::with_set(set, dimension, p.n_max, p.value_bits)
+        .map_err(|e| malformed("parameters", e))?;
+    let spec = RoundSpec {
+        job: job(&m.job_id)?,
+        session: digest("session", &m.session)?,
+        round: m.round,
+        task_json: m.task_json,
+        parameters,
+        previous: digest("previous", &m.previous)?,
+        deadline: Timestamp(m.deadline_ms),
+    };
+    Ok((spec, signature(&m.signature)?))
+}
+
+fn survivor(m: v1::Survivor, round: u64, spec: Digest) -> Result<Contribution, LinkError> {
+    Ok(Contribution {
+        party: party(&m.party)?,
+        round,
+        spec,
+        commitment: digest("commitment", &m.commitment)?,
+        ciphertext_bytes: m.ciphertext_bytes,
+        share_digests: m.share_digests.iter().map(|d| digest("share_digests", d)).collect::<Result<_, _>>()?,
+        signature: signature(&m.signature)?,
+    })
+}
+
+fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
+    use v1::{directive::Ask as Wire, job_closed::Outcome};
+    let id = job(&m.job_id)?;
+    let ask = match present("ask", m.ask)? {
+        Wire::Waiting(w) => Ask::Wait { awaiting: w.awaiting },
+        Wire::JobOffer(o) => {
+            Ask::Offer { toml: o.job_toml, opened: Timestamp(o.opened_ms), by: o.submitted_by }
+        }
+        Wire::Roster(r) => Ask::Roster(roster(r)?),
+        Wire::Contribute(c) => {
+            let (spec, signature) = spec(present("spec", c.spec)?)?;
+            Ask::Contribute { spec, signature, session: c.session.map(session).transpose()? }
+        }
+        Wire::Answer(a) => {
+            let (spec, spec_signature) = spec(present("spec", a.spec)?)?;
+            let spec_digest = digest("spec_digest", &a.spec_digest)?;
+            let survivors = a.survivors.into_iter().map(|s| survivor(s, a.round, spec_digest));
+            Ask::Answer {
+                spec,
+                spec_signature,
+                survivors: SurvivorSet {
+                    round: a.round,
+                    spec: spec_digest,
+                    survivors: survivors.collect::<Result<_, _>>()?,
+                    deadline: Timestamp(a.deadline_ms),
+                },
+                signature: signature(&a.signature)?,
+                sealed_shares: a.sealed_shares.iter().map(|s| s.to_vec()).collect(),
+                session: a.session.map(session).transpose()?,
+            }
+        }
+        Wire::JobClosed(c) => Ask::Closed {
+            outcome: match c.outcome() {
+                Outcome::Finished => Ok((c.result_json, digest("transcript", &c.transcript)?)),
+                _ => Err(c.reason),
+            },
+        },
+    };
+    Ok((id, ask))
+}

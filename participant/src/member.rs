@@ -175,7 +175,7 @@ const JOURNAL: &str = "journal.jsonl";
 
 /// A participant.
 pub struct Member {
-    identity: Identity,
+    identity: Arc<Identity>,
     scheme: Arc<dyn Scheme>,
     vault: Box<dyn Vault>,
     /// Sessions that were verified in this process.
@@ -201,7 +201,7 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 
 impl Member {
     /// A participant with its vault.
-    pub fn new(identity: Identity, scheme: Arc<dyn Scheme>, vault: Box<dyn Vault>) -> Self {
+    pub fn new(identity: Arc<Identity>, scheme: Arc<dyn Scheme>, vault: Box<dyn Vault>) -> Self {
         Self { identity, scheme, vault, sessions: std::collections::BTreeMap::new() }
     }
 
@@ -356,7 +356,7 @@ impl Member {
 
     /// Encrypts this participant's vector for a round. The ciphertext waits in the vault; see [`Member::ciphertext`].
     ///
-    /// `seed` is fresh for every call. `verdict` is asked once the task is known and may refuse it (policy).
+    /// `seed` is fresh for every call.
     #[allow(clippy::too_many_arguments)]
     pub fn contribute(
         &mut self,
