@@ -12,10 +12,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(
-    name = "haihe-bench",
-    about = "Benchmarks of Haihe beside their references"
-)]
+#[command(name = "haihe-bench", about = "Benchmarks of Haihe beside their references")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -32,16 +29,19 @@ enum Command {
     /// One side of a secure sum in a process of its own, for its peak memory
     #[command(hide = true)]
     Side {
+        /// Where the participants write their contributions and the coordinator reads them
+        folder: std::path::PathBuf,
         /// Which side
         side: memory::Side,
-        /// Where the participant writes its chunks and the coordinator reads them
-        chunks: std::path::PathBuf,
+        /// Which participant
+        #[arg(default_value_t = 0)]
+        party: u8,
     },
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::SecureSum { quick } => secure_sum::run(quick),
-        Command::Side { side, chunks } => memory::run_side(side, &chunks),
+        Command::Side { folder, side, party } => memory::run_side(&folder, side, party),
     }
 }

@@ -23,9 +23,7 @@ pub fn encode(
 ) -> Result<(), QuantiseError> {
     quantiser.quantise(0, values, integers, rng)?;
     message.values.clear();
-    message
-        .values
-        .extend(integers.iter().map(|&integer| integer as f32));
+    message.values.extend(integers.iter().map(|&integer| integer as f32));
     out.clear();
     message.encode_raw(out);
     Ok(())

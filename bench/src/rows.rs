@@ -22,47 +22,23 @@ pub struct Rows(Vec<Row>);
 
 impl Rows {
     /// Adds a result.
-    pub fn push(
-        &mut self,
-        name: impl Into<String>,
-        params: &[(&'static str, u64)],
-        value: f64,
-        unit: &'static str,
-    ) {
-        self.0.push(Row {
-            name: name.into(),
-            params: params.iter().copied().collect(),
-            value,
-            unit,
-        });
+    pub fn push(&mut self, name: impl Into<String>, params: &[(&'static str, u64)], value: f64, unit: &'static str) {
+        self.0.push(Row { name: name.into(), params: params.iter().copied().collect(), value, unit });
     }
 
     /// Prints the rows and writes them to `target/bench/<name>.json`.
     pub fn publish(&self, name: &str) -> Result<()> {
         let mut table = Table::new();
-        table
-            .load_style(presets::UTF8_HORIZONTAL_ONLY)
-            .set_header(["what", "for", "value", "unit"]);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["what", "for", "value", "unit"]);
         for row in &self.0 {
-            let params: Vec<_> = row
-                .params
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
-            table.add_row([
-                &*row.name,
-                &params.join(" "),
-                &format!("{:.3}", row.value),
-                row.unit,
-            ]);
+            let params: Vec<_> = row.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            table.add_row([&*row.name, &params.join(" "), &format!("{:.3}", row.value), row.unit]);
         }
         if let Some(column) = table.column_mut(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         println!("{table}");
-        let path = target_directory()
-            .join("bench")
-            .join(format!("{name}.json"));
+        let path = target_directory().join("bench").join(format!("{name}.json"));
         write_json(&path, &self.0).with_context(|| format!("cannot write {}", path.display()))?;
         println!("written to {}", path.display());
         Ok(())
@@ -71,22 +47,17 @@ impl Rows {
 
 fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
     std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    Ok(std::fs::write(
-        path,
-        serde_json::to_string_pretty(rows)? + "\n",
-    )?)
+    Ok(std::fs::write(path, serde_json::to_string_pretty(rows)? + "\n")?)
 }
 
 /// The workspace's `target`.
 fn target_directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
+    let room = Path::new(env!("CARGO_MANIFEST_DIR"));
+    room.parent().unwrap_or(room).join("target")
 }
 
 /// Times several kernels in turn, so that all meet the same weather, and returns each one's median in seconds.
-pub fn interleaved<const COUNT: usize>(
-    repetitions: usize,
-    mut kernels: [&mut dyn FnMut(); COUNT],
-) -> [f64; COUNT] {
+pub fn interleaved<const COUNT: usize>(repetitions: usize, mut kernels: [&mut dyn FnMut(); COUNT]) -> [f64; COUNT] {
     let mut times = [const { Vec::new() }; COUNT];
     for _ in 0..repetitions {
         for (kernel, times) in kernels.iter_mut().zip(&mut times) {

@@ -17,16 +17,9 @@ impl SeededGlwe {
     pub fn new() -> Self {
         let mut seeder = new_seeder();
         let mut generator = SecretRandomGenerator::<DefaultRandomGenerator>::new(seeder.seed());
-        let key = allocate_and_generate_new_binary_glwe_secret_key(
-            GlweDimension(1),
-            PolynomialSize(DEGREE),
-            &mut generator,
-        );
-        Self {
-            key,
-            noise: DynamicDistribution::new_gaussian_from_std_dev(StandardDev(1e-15)),
-            seeder,
-        }
+        let key =
+            allocate_and_generate_new_binary_glwe_secret_key(GlweDimension(1), PolynomialSize(DEGREE), &mut generator);
+        Self { key, noise: DynamicDistribution::new_gaussian_from_std_dev(StandardDev(1e-15)), seeder }
     }
 
     /// Encrypts a vector of 32-bit slots, two in each coefficient's upper bits left for the sum; returns how many
@@ -43,18 +36,10 @@ impl SeededGlwe {
         let mut count = 0;
         for values in values.chunks(2 * DEGREE) {
             for (plaintext, pair) in plaintexts.iter_mut().zip(values.chunks(2)) {
-                let packed = pair
-                    .iter()
-                    .fold(0u64, |packed, &value| packed << 20 | u64::from(value));
+                let packed = pair.iter().fold(0u64, |packed, &value| packed << 20 | u64::from(value));
                 *plaintext.0 = packed << 24;
             }
-            encrypt_seeded_glwe_ciphertext(
-                &self.key,
-                &mut ciphertext,
-                &plaintexts,
-                self.noise,
-                &mut *self.seeder,
-            );
+            encrypt_seeded_glwe_ciphertext(&self.key, &mut ciphertext, &plaintexts, self.noise, &mut *self.seeder);
             std::hint::black_box(&ciphertext);
             count += 1;
         }
