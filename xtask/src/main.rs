@@ -12,6 +12,8 @@ use clap::{Parser, Subcommand};
 
 use run::Workspace;
 
+const DEMO: &str = "scorecard";
+
 /// Tasks of the project
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", disable_version_flag = true)]
@@ -24,10 +26,11 @@ struct Arguments {
 enum Task {
     /// Build the programs and run a demo: a coordinator and three banks as four processes on this machine
     ///
-    /// The result is in target/demo/NAME: report.html to look at, summary.json for programs.
+    /// The result is in target/demo/NAME: report.html to look at, summary.json for programs. What follows NAME is passed on:
+    /// `cargo xtask demo scorecard --keep` keeps the keys, journals and logs of the four processes.
     Demo {
         /// Which demo
-        #[arg(default_value = "scorecard")]
+        #[arg(default_value = DEMO)]
         name: String,
         /// Passed on to `haihe demo NAME`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -63,6 +66,10 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let workspace = Workspace::find()?;
     match arguments.task {
+        // `cargo xtask demo -- --keep`: options without a name.
+        Task::Demo { name, extra } if name.starts_with('-') => {
+            demo::demo(&workspace, DEMO, &[vec![name], extra].concat())
+        }
         Task::Demo { name, extra } => demo::demo(&workspace, &name, &extra),
         Task::Test { extra } => test::test(&workspace, &extra),
         Task::Check { strict } => check::check(&workspace, strict),
@@ -92,8 +99,8 @@ mod tests {
 
     #[test]
     fn what_follows_is_passed_on() {
-        let parsed = Arguments::try_parse_from(["xtask", "demo", "scorecard", "--seed", "7"]).expect("valid");
+        let parsed = Arguments::try_parse_from(["xtask", "demo", "scorecard", "--keep"]).expect("valid");
         let Task::Demo { name, extra } = parsed.task else { panic!("a demo was asked for") };
-        assert_eq!((name.as_str(), extra), ("scorecard", vec!["--seed".to_owned(), "7".to_owned()]));
+        assert_eq!((name.as_str(), extra), ("scorecard", vec!["--keep".to_owned()]));
     }
 }

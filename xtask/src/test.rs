@@ -17,7 +17,7 @@ pub fn test(workspace: &Workspace, extra: &[String]) -> Result<()> {
         step("tests", workspace.cargo(["nextest", "run", "--locked"]).args(PACKAGES).args(extra))?;
     } else {
         say("cargo-nextest is not installed: the tests run under `cargo test`, one program after the other");
-        let mut tests = workspace.cargo(["test", "--locked", "--bins", "--lib", "--tests"]);
+        let mut tests = workspace.cargo(["test", "--locked", "--tests"]);
         step("tests", tests.args(PACKAGES).args(extra))?;
     }
     if extra.is_empty() {
