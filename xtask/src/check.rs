@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     build::PACKAGES,
-    run::{Workspace, say, step, works},
+    process::{Workspace, say, step, works},
 };
 
 /// The version that the rules of deny.toml are written for.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     build::PROGRAMS,
-    run::{Workspace, say, step},
+    process::{Workspace, say, step},
 };
 
 /// Builds the programs and runs the demo called `name`.

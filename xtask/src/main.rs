@@ -3,14 +3,16 @@
 mod build;
 mod check;
 mod demo;
+mod process;
 mod reference;
-mod run;
 mod test;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use run::Workspace;
+use process::{Workspace, say, step};
 
 const DEMO: &str = "scorecard";
 
@@ -62,10 +64,19 @@ enum Task {
     Reference,
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
     let workspace = Workspace::find()?;
-    match arguments.task {
+    match task {
         // `cargo xtask demo -- --keep`: options without a name.
         Task::Demo { name, extra } if name.starts_with('-') => {
             demo::demo(&workspace, DEMO, &[vec![name], extra].concat())
@@ -84,7 +95,7 @@ fn bench(workspace: &Workspace, name: &str, quick: bool) -> Result<()> {
     if quick {
         cargo.arg("--quick");
     }
-    run::step(&format!("benchmark {name}"), &mut cargo)
+    step(&format!("benchmark {name}"), &mut cargo)
 }
 
 #[cfg(test)]

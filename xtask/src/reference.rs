@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     demo,
-    run::{Workspace, say, step, works},
+    process::{Workspace, say, step, works},
 };
 
 /// Runs the comparison, and the demo first if it has not run yet.

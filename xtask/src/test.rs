@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{
     build::PACKAGES,
-    run::{Workspace, say, step, works},
+    process::{Workspace, say, step, works},
 };
 
 /// Builds what the tests need and runs them; `extra` goes to the test runner.
