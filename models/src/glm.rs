@@ -279,8 +279,21 @@ pub struct Newton {
     options: NewtonOptions,
     beta: Vec<f64>,
     round: usize,
+    /// How exact the sums are.
+    resolution: Resolution,
     /// Best point so far, from which the current one was reached.
     best: Option<Best>,
+}
+
+/// How exact summed statistics are: what a fixed-point code may have added to or taken from an entry. Zero for sums in the
+/// clear. Differences below it are no differences: without it, a step at the optimum would look like a fall of the objective.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resolution {
+    /// Of the log-likelihood.
+    pub log_likelihood: f64,
+    /// Of an entry of the gradient.
+    pub gradient: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -313,8 +326,14 @@ impl Newton {
             options,
             beta,
             round: 0,
+            resolution: Resolution::default(),
             best: None,
         })
+    }
+
+    /// The same regression on sums that are exact up to `resolution` only.
+    pub fn with_resolution(self, resolution: Resolution) -> Newton {
+        Newton { resolution, ..self }
     }
 
     /// The same regression from another point: `beta` has `p + 1` entries, intercept first.
@@ -349,6 +368,11 @@ impl Newton {
         self.round
     }
 
+    /// Forgets how good earlier points were, because they were measured on other rows. Rounds are still counted.
+    pub fn on_other_rows(self) -> Newton {
+        Newton { best: None, ..self }
+    }
+
     /// What follows from the summed statistics at [`Newton::beta`].
     pub fn step(&self, statistics: &LogisticStatistics) -> NewtonOutcome {
         self.advance(statistics)
@@ -367,8 +391,7 @@ impl Newton {
         let round = self.round + 1;
         let objective = s.log_likelihood
             - self.options.ridge / 2.0 * self.beta[1..].iter().fold(0.0, |t, b| t + b * b);
-        // Sums that travelled through a fixed-point code carry its rounding: a fall this small is no fall.
-        let slack = 1e-9 * (1.0 + objective.abs());
+        let slack = 1e-9 * (1.0 + objective.abs()) + 2.0 * self.resolution.log_likelihood;
         if let Some(best) = self
             .best
             .as_ref()
@@ -406,7 +429,8 @@ impl Newton {
             .collect();
         let step = factor.solve(&gradient);
         let moved = step.iter().fold(0.0f64, |m, d| m.max(d.abs()));
-        if moved <= self.options.tolerance {
+        let still = gradient.iter().all(|g| g.abs() <= self.resolution.gradient);
+        if moved <= self.options.tolerance || still {
             return Ok(NewtonOutcome::Converged(self.fit(
                 s,
                 objective,

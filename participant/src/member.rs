@@ -228,10 +228,21 @@ impl Member {
 
     fn note(&mut self, now: Timestamp, job: &JobId, note: &Note) -> Result<(), MemberError> {
         let entries = self.journal(job)?;
+        self.cut_torn_line(job)?;
         let tip = entries.last().map_or_else(Entry::genesis, |e| e.digest);
         let entry = Entry::after(&tip, entries.len() as u64, now, note);
         let line = String::from_utf8(encode(&entry)).expect("JSON is UTF-8");
         Ok(self.vault.append(job, JOURNAL, &line)?)
+    }
+
+    /// Takes away a line that was being written when the process was killed: the next one would be glued to it.
+    fn cut_torn_line(&mut self, job: &JobId) -> Result<(), MemberError> {
+        let bytes = self.vault.get(job, JOURNAL)?.unwrap_or_default();
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+        if whole < bytes.len() {
+            self.vault.put(job, JOURNAL, &bytes[..whole])?;
+        }
+        Ok(())
     }
 
     /// This participant's own journal of a job; its chain is verified.

@@ -14,7 +14,7 @@ use haihe_models::{
     binning::{Binning, BinningError, BinningOptions, bin_columns, design, max_abs_woe},
     glm::{
         Fit, GlmError, LogisticStatistics, Newton, NewtonOptions, NewtonOutcome, Recalibration, RecalibrationKind,
-        logistic_statistics, offset_recalibration,
+        Resolution, logistic_statistics, offset_recalibration,
     },
     grid::{ColumnGrid, LabelCountsLayout, ProfileLayout, StatisticsError, grids, label_counts, profile, rows_of},
     metrics::{Calibration, MetricsError, Ranking, ScoreGrid, ScoreHistogram, calibration, psi},
@@ -161,7 +161,12 @@ enum Stage {
     Profile,
     LabelCounts { grids: Vec<ColumnGrid> },
     Correlation { binnings: Vec<Binning>, selection: Selection },
-    Regression { learned: Learned, newton: Newton },
+    Regression {
+        learned: Learned,
+        newton: Newton,
+        /// Rows and events of the sum before this one.
+        before: Option<(f64, f64)>,
+    },
     Evaluation { learned: Learned, fit: Fit, scorecard: Box<Scorecard> },
 }
 
@@ -559,7 +564,7 @@ impl Plan {
             Stage::Correlation { binnings, selection } => {
                 Task::Correlation { rows: self.rows, binnings: selection.binnings(binnings) }
             }
-            Stage::Regression { learned, newton } => Task::Regression {
+            Stage::Regression { learned, newton, .. } => Task::Regression {
                 rows: self.rows,
                 binnings: learned.selection.binnings(&learned.binnings),
                 beta: newton.beta().to_vec(),
@@ -581,9 +586,11 @@ impl Plan {
             Stage::Profile => self.absorb_profile(spec, options, sum),
             Stage::LabelCounts { grids } => self.absorb_label_counts(spec, options, &grids, sum),
             Stage::Correlation { binnings, selection } => {
-                self.absorb_correlation(options, binnings, selection, sum)
+                self.absorb_correlation(spec, options, binnings, selection, sum)
             }
-            Stage::Regression { learned, newton } => self.absorb_regression(options, learned, newton, sum),
+            Stage::Regression { learned, newton, before } => {
+                self.absorb_regression(spec, options, learned, newton, before, sum)
+            }
             Stage::Evaluation { learned, fit, scorecard } => {
                 let evaluation = evaluation(options, sum, parties)?;
                 let ranking = evaluation.test.ranking.clone();
@@ -660,6 +667,7 @@ impl Plan {
 
     fn absorb_correlation(
         self,
+        spec: &JobSpec,
         options: &ScorecardOptions,
         binnings: Vec<Binning>,
         selection: Selection,
@@ -671,13 +679,26 @@ impl Plan {
         let text = format!("{} of {} variables stay after correlation", selection.kept.len(), correlated.len());
         let figures = [("kept", selection.kept.len() as f64)].into();
         let learned = Learned { binnings, selection, correlated, correlation };
-        let newton = self.newton(options, &learned, None)?;
-        Ok((summary("correlation", text, figures), self.then(Stage::Regression { learned, newton })))
+        let newton = self.newton(spec, options, &learned, None)?;
+        Ok((summary("correlation", text, figures), self.then(Stage::Regression { learned, newton, before: None })))
+    }
+
+    /// What stochastic rounding can do to the entries of a regression sum: one unit of the code per party.
+    fn resolution(&self, spec: &JobSpec, chosen: &[Binning]) -> Resolution {
+        let units = f64::from((1u32 << (spec.secure_sum.value_bits - 1)) - 1);
+        let per_bound = spec.job.parties.len() as f64 / units;
+        let bounds = LogisticStatistics::bounds(self.rows, chosen.len(), max_abs_woe(chosen).max(1e-3));
+        let gradient = bounds.get(3..4 + chosen.len()).unwrap_or(&[]).iter().fold(0.0f64, |m, b| m.max(*b));
+        Resolution {
+            log_likelihood: bounds.get(2).unwrap_or(&0.0) * per_bound,
+            gradient: gradient * per_bound,
+        }
     }
 
     /// A regression on the selected variables, from zero or from where an earlier fit without one variable left off.
     fn newton(
         &self,
+        spec: &JobSpec,
         options: &ScorecardOptions,
         learned: &Learned,
         start: Option<Vec<f64>>,
@@ -687,7 +708,8 @@ impl Plan {
         if columns.is_empty() {
             return Err(ScorecardError::NothingSelected { columns: learned.binnings.len() });
         }
-        let newton = Newton::new(columns, options.regression.clone())?;
+        let chosen = learned.selection.binnings(&learned.binnings);
+        let newton = Newton::new(columns, options.regression.clone())?.with_resolution(self.resolution(spec, &chosen));
         Ok(match start {
             Some(beta) => newton.starting_at(beta)?,
             None => newton,
@@ -696,12 +718,19 @@ impl Plan {
 
     fn absorb_regression(
         self,
+        spec: &JobSpec,
         options: &ScorecardOptions,
         learned: Learned,
         newton: Newton,
+        before: Option<(f64, f64)>,
         sum: &[f64],
     ) -> Result<(Summary, Next), ScorecardError> {
         let statistics = LogisticStatistics::from_slice(newton.columns().len(), sum)?;
+        // Log-likelihoods of other rows cannot be compared: when a party leaves or comes back between two rounds, the
+        // iteration goes on from where it is, and the step that led there is not judged by them.
+        let rows = (statistics.rows, statistics.events);
+        let newton = if before.is_some_and(|b| b != rows) { newton.on_other_rows() } else { newton };
+        let before = Some(rows);
         let log_likelihood = statistics.log_likelihood / statistics.rows.max(1.0);
         let gradient = statistics.gradient.iter().fold(0.0f64, |m, g| m.max(g.abs()));
         let line = |text: String, moved: f64| {
@@ -716,12 +745,12 @@ impl Plan {
             NewtonOutcome::Continue(next) => {
                 let moved = distance(&next);
                 let text = format!("largest step {moved:.2e}");
-                Ok((line(text, moved), self.then(Stage::Regression { learned, newton: next })))
+                Ok((line(text, moved), self.then(Stage::Regression { learned, newton: next, before })))
             }
             NewtonOutcome::Backtrack(next) => {
                 let moved = distance(&next);
                 let text = "step halved".to_owned();
-                Ok((line(text, moved), self.then(Stage::Regression { learned, newton: next })))
+                Ok((line(text, moved), self.then(Stage::Regression { learned, newton: next, before })))
             }
             NewtonOutcome::Failed(error) => Err(error.into()),
             NewtonOutcome::Converged(fit) => match weakest(&fit, &options.selection) {
@@ -732,8 +761,8 @@ impl Plan {
                     let start = fit.coefficients.iter().enumerate();
                     let start = start.filter(|(i, _)| *i != at + 1).map(|(_, c)| c.value).collect();
                     let learned = Learned { selection, ..learned };
-                    let newton = self.newton(options, &learned, Some(start))?;
-                    Ok((line(text, 0.0), self.then(Stage::Regression { learned, newton })))
+                    let newton = self.newton(spec, options, &learned, Some(start))?;
+                    Ok((line(text, 0.0), self.then(Stage::Regression { learned, newton, before: None })))
                 }
                 None => {
                     let chosen = learned.selection.binnings(&learned.binnings);
