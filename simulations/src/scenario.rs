@@ -1,1 +1,344 @@
-//! x
+//! Experiments as files: which data, which job, what goes wrong, and the figures that must come out.
+//!
+//! A scenario has a table `[scenario]`, perhaps `[[expected]]` and `[[fault]]`; the rest of the file is the job itself, or, with
+//! `scenario.job`, what differs from that job file.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use haihe_models::table::Table;
+use haihe_participant::{
+    config::ViewConfig,
+    source::{DataRequest, SourceError, SplitColumn, load},
+};
+use haihe_protocol::{
+    id::{PartyId, PartyIdError},
+    job::{JobProblem, JobSpec},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    baseline::{BaselineError, Comparison, compare},
+    bundled,
+    fault::Fault,
+    simulation::{Federation, Outcome, Progress, SimulationError, SimulationOptions},
+};
+
+/// A scenario file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Name, seed and data.
+    pub head: Head,
+    /// Figures that must come out.
+    pub expected: Vec<Expected>,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// The job, TOML.
+    pub job_toml: String,
+}
+
+/// Table `[scenario]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// For people.
+    pub name: String,
+    /// Decides about keys, latencies and order.
+    pub seed: u64,
+    /// Whose rows.
+    pub data: Data,
+    /// A job file, relative to the scenario; without it, the rest of the scenario is the job.
+    pub job: Option<PathBuf>,
+    /// Compare with the pooled twin and with every party alone?
+    #[serde(default)]
+    pub compare: bool,
+}
+
+/// Where a scenario's rows come from.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Data {
+    /// A bundled data set.
+    Bundled(Bundled),
+    /// One CSV or Parquet file per party, relative to the scenario.
+    Files(BTreeMap<PartyId, PathBuf>),
+}
+
+/// Bundled data sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bundled {
+    /// US loans in three lender groups: `bj`, `tj`, `he`.
+    SbaSilos,
+    /// US loans of thirty small lenders: `lender-08` to `lender-37`.
+    SbaLenders,
+}
+
+/// One figure that must come out.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Its name, see [`ScenarioOutcome::figures`].
+    pub figure: String,
+    /// Its value.
+    pub value: f64,
+    /// How far off it may be.
+    pub tolerance: f64,
+}
+
+/// An expected figure and what came out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// Its name.
+    pub figure: String,
+    /// Expected value.
+    pub expected: f64,
+    /// How far off it may be.
+    pub tolerance: f64,
+    /// What came out; `None` if there is no such figure.
+    pub found: Option<f64>,
+}
+
+impl Check {
+    /// True if the figure is as expected.
+    pub fn holds(&self) -> bool {
+        self.found.is_some_and(|found| (found - self.expected).abs() <= self.tolerance)
+    }
+}
+
+/// A scenario that ran to its end.
+#[derive(Clone, Debug)]
+pub struct ScenarioOutcome {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The federation.
+    pub outcome: Outcome,
+    /// Against pooled and alone, if the scenario asks for it.
+    pub comparison: Option<Comparison>,
+    /// One per expected figure.
+    pub checks: Vec<Check>,
+    /// Wall-clock seconds of the federation alone, without loading and comparing.
+    pub seconds: f64,
+}
+
+/// Why a scenario did not run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// A file is not TOML, or has unknown keys.
+    #[error("{path}: {source}")]
+    Syntax {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        source: toml::de::Error,
+    },
+    /// The merged job cannot be written as TOML.
+    #[error("the job cannot be written as TOML: {0}")]
+    Merge(#[from] toml::ser::Error),
+    /// The job file is invalid.
+    #[error("the scenario's job has {} problem(s):\n{}", .0.len(), .0.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
+    Job(Vec<JobProblem>),
+    /// A bundled file is for nobody.
+    #[error(transparent)]
+    Party(#[from] PartyIdError),
+    /// A party's rows cannot be loaded.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The federation did not get to a result.
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+    /// The comparison is impossible.
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
+}
+
+#[derive(Deserialize)]
+struct ScenarioFile {
+    scenario: Head,
+    #[serde(default)]
+    expected: Vec<Expected>,
+    #[serde(default, rename = "fault")]
+    faults: Vec<Fault>,
+    #[serde(flatten)]
+    job: toml::Table,
+}
+
+fn read(path: &Path) -> Result<String, ScenarioError> {
+    fs::read_to_string(path).map_err(|source| ScenarioError::File { path: path.to_owned(), source })
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ScenarioError> {
+    toml::from_str(text).map_err(|source| ScenarioError::Syntax { path: path.to_owned(), source })
+}
+
+/// Tables are merged key by key; anything else is replaced.
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario and its job.
+    pub fn open(path: &Path) -> Result<Self, ScenarioError> {
+        let ScenarioFile { scenario: head, expected, faults, job } = parse(path, &read(path)?)?;
+        let mut whole = toml::Table::new();
+        if let Some(file) = &head.job {
+            let file = beside(path, file);
+            whole = parse(&file, &read(&file)?)?;
+        }
+        merge(&mut whole, job);
+        Ok(Self { head, expected, faults, job_toml: toml::to_string(&whole)? })
+    }
+
+    /// The job, read and checked.
+    pub fn job(&self) -> Result<JobSpec, ScenarioError> {
+        JobSpec::parse(&self.job_toml).map_err(ScenarioError::Job)
+    }
+}
+
+fn beside(scenario: &Path, file: &Path) -> PathBuf {
+    scenario.parent().unwrap_or(Path::new("")).join(file)
+}
+
+/// Runs a scenario file. `progress` hears of every journal entry.
+pub async fn run_scenario(path: &Path, progress: impl FnMut(&Progress)) -> Result<ScenarioOutcome, ScenarioError> {
+    run_opened(path, Scenario::open(path)?, progress).await
+}
+
+/// Runs a scenario that was read from `path` and perhaps changed: another seed, other faults.
+pub async fn run_opened(
+    path: &Path,
+    scenario: Scenario,
+    progress: impl FnMut(&Progress),
+) -> Result<ScenarioOutcome, ScenarioError> {
+    let spec = scenario.job()?;
+    let tables = scenario_tables(path, &scenario, &spec).await?;
+    let options = SimulationOptions::new(scenario.head.seed).with_faults(scenario.faults.clone());
+    let begun = Instant::now();
+    let outcome = Federation::new(&scenario.job_toml, tables.clone(), options)?.run(progress)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let comparison = scenario.head.compare.then(|| compare(&spec, &outcome.result, &tables)).transpose()?;
+    let mut ended = ScenarioOutcome { scenario, outcome, comparison, checks: Vec::new(), seconds };
+    let figures = ended.figures();
+    let check = |e: &Expected| Check {
+        figure: e.figure.clone(),
+        expected: e.value,
+        tolerance: e.tolerance,
+        found: figures.get(&e.figure).copied(),
+    };
+    ended.checks = ended.scenario.expected.iter().map(check).collect();
+    Ok(ended)
+}
+
+impl ScenarioOutcome {
+    /// Expected figures that did not come out.
+    pub fn misses(&self) -> Vec<&Check> {
+        self.checks.iter().filter(|c| !c.holds()).collect()
+    }
+
+    /// Every figure that a scenario may expect, by name.
+    pub fn figures(&self) -> BTreeMap<String, f64> {
+        let outcome = &self.outcome;
+        let mut figures: BTreeMap<String, f64> = [
+            ("rounds", outcome.rounds.len() as f64),
+            ("rounds lost", outcome.counters.rounds_lost as f64),
+            ("variables", outcome.result.scorecard.variables.len() as f64),
+            ("megabytes per party", outcome.bytes.values().sum::<u64>() as f64 / 1e6 / outcome.bytes.len().max(1) as f64),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        let evaluation = &outcome.result.evaluation;
+        if let Some(ranking) = &evaluation.test.ranking {
+            figures.insert("reported AUC".to_owned(), ranking.auc);
+            figures.insert("reported KS".to_owned(), ranking.ks);
+        }
+        if let Some(comparison) = &self.comparison {
+            for model in &comparison.models {
+                for figure in model.all.iter() {
+                    figures.insert(format!("{} AUC", model.name), figure.auc);
+                    figures.insert(format!("{} KS", model.name), figure.ks);
+                    figures.insert(format!("{} Brier", model.name), figure.brier);
+                }
+            }
+            let within = &comparison.within;
+            for (name, value) in [
+                ("AUC within a bank, alone", within.alone),
+                ("AUC within a bank, federated", within.federated),
+                ("AUC within a bank, pooled", within.pooled),
+                ("AUC within a bank, mean of scores", within.mean_of_scores),
+                ("banks without a model alone", within.without_model as f64),
+                ("coefficient difference", comparison.max_relative_coefficient_difference),
+                ("losers", comparison.losers.len() as f64),
+            ] {
+                figures.insert(name.to_owned(), value);
+            }
+        }
+        figures
+    }
+}
+
+async fn scenario_tables(
+    path: &Path,
+    scenario: &Scenario,
+    spec: &JobSpec,
+) -> Result<Vec<(PartyId, Arc<Table>)>, ScenarioError> {
+    let file_error = |source| ScenarioError::File { path: path.to_owned(), source };
+    let folder = tempfile::tempdir().map_err(file_error)?;
+    let files: Vec<(PartyId, PathBuf)> = match &scenario.head.data {
+        Data::Files(files) => files.iter().map(|(p, file)| (p.clone(), beside(path, file))).collect(),
+        Data::Bundled(bundled) => {
+            let written = match bundled {
+                Bundled::SbaSilos => bundled::write_sba_silos(folder.path()),
+                Bundled::SbaLenders => bundled::write_sba_lenders(folder.path(), bundled::SBA_LENDERS),
+            };
+            let written = written.map_err(file_error)?;
+            written.into_iter().map(|(p, f)| Ok((PartyId::new(p)?, f))).collect::<Result<_, PartyIdError>>()?
+        }
+    };
+    load_tables(spec, &files).await
+}
+
+/// Loads the rows that a job asks for from one file per party, as a participant does.
+pub async fn load_tables(
+    spec: &JobSpec,
+    files: &[(PartyId, PathBuf)],
+) -> Result<Vec<(PartyId, Arc<Table>)>, ScenarioError> {
+    let data = &spec.data;
+    let request = DataRequest {
+        view: data.view.clone(),
+        key: data.key.clone(),
+        label: data.label.clone(),
+        split: data.split.as_ref().map(|s| SplitColumn {
+            column: s.column.clone(),
+            train: s.train.clone(),
+            test: s.test.clone(),
+        }),
+        columns: data.columns.clone(),
+    };
+    let mut tables = Vec::with_capacity(files.len());
+    for (party, path) in files {
+        let view = ViewConfig { name: data.view.clone(), path: path.clone(), sql: None, memory_mb: None };
+        let loaded = load(party.as_str(), &[view], Path::new(""), &request).await?;
+        tables.push((party.clone(), Arc::new(loaded.table)));
+    }
+    Ok(tables)
+}

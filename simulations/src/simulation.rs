@@ -316,6 +316,7 @@ impl Federation {
         let patience = self.patience_ms();
         self.at(0, Step::Wake);
         self.at(RETRY_MS, Step::Offer);
+        self.at(RETRY_MS, Step::Offer);
         while let Some(((at, _), event)) = self.queue.pop_first() {
             self.now = at;
             self.handle(event)?;

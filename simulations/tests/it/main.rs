@@ -2,4 +2,5 @@
 
 mod faults;
 mod results;
+mod scenarios;
 mod support;
