@@ -5,7 +5,7 @@
 //! makes them count. What is not stored never happened.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read},
     sync::Arc,
 };
@@ -108,6 +108,9 @@ pub struct Engine {
     next: u64,
     tip: Digest,
     sum: Option<RunningSum>,
+    /// The commitment that each party began to upload, and for which round: a party sends one contribution a round, so
+    /// that nobody can fill the disk with many.
+    begun: BTreeMap<PartyId, (u64, Digest)>,
     /// Increases with every committed entry: what watchers compare.
     version: u64,
 }
@@ -132,7 +135,7 @@ impl Engine {
         let job = Job::replay(entries, identity.trust.clone(), identity.certificate.clone())?;
         let tip = entries.last().map_or_else(Entry::genesis, |e| e.digest);
         let next = entries.len() as u64;
-        Ok(Self { identity, scheme, job, next, tip, sum: None, version: next })
+        Ok(Self { identity, scheme, job, next, tip, sum: None, begun: BTreeMap::new(), version: next })
     }
 
     /// The job's state.
@@ -187,7 +190,7 @@ impl Engine {
 
     /// Checks the head of an upload. `Err(receipt)` if there is nothing to upload.
     pub fn begin_upload(
-        &self,
+        &mut self,
         contribution: Contribution,
         sealed_shares: Vec<Vec<u8>>,
     ) -> Result<Result<Upload, Receipt>, EngineError> {
@@ -208,6 +211,13 @@ impl Engine {
             return Ok(Err(Receipt::Late(format!("round {} is closed", contribution.round))));
         }
         let contribution = Verified::contribution(contribution, &sealed_shares, session, spec)?;
+        let (party, round) = (contribution.party.clone(), contribution.round);
+        match self.begun.get(&party) {
+            Some((r, commitment)) if *r == round && *commitment != contribution.commitment => {
+                return Err(Violation::SecondContribution { party, round }.into());
+            }
+            _ => self.begun.insert(party, (round, contribution.commitment)),
+        };
         let key = ciphertext_key(&self.job.head().job, &contribution);
         Ok(Ok(Upload { contribution, sealed_shares, key }))
     }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 #[command(name = "haihe-coordinator", version)]
 struct Arguments {
     /// Configuration file; see coordinator.sample.toml.
-    #[arg(long, env = "HAIHE_COORDINATOR_CONFIG")]
+    #[arg(long, env = "HAIHE_COORDINATOR_CONFIG", hide_env_values = true)]
     config: PathBuf,
 }
 

@@ -1,6 +1,6 @@
 //! The gRPC services: parse first, then ask the host, and build a `Status` only here.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use haihe_privacy::identity::{MemberCertificate, verify_member_certificate};
@@ -222,7 +222,7 @@ impl Service {
         let _connected = self.host.connect(party.clone());
         let mut changed = self.host.watch();
         let mut stop = self.stop.clone();
-        let mut sent: std::collections::BTreeMap<JobId, (&'static str, u64, bool)> = Default::default();
+        let mut sent: BTreeMap<JobId, (&'static str, u64, u32, bool)> = BTreeMap::new();
         loop {
             changed.mark_unchanged();
             for engine in self.host.jobs().await {
@@ -231,8 +231,7 @@ impl Service {
                 if !job.head().spec.job.parties.contains(&party) {
                     continue;
                 }
-                let waits = matches!(job.directive(&party), Directive::Wait { .. });
-                let key = (job.phase_name(), job.round() + u64::from(job.attempt()) * (1 << 32), waits);
+                let key = (job.phase_name(), job.round(), job.attempt(), job.asks(&party));
                 if sent.get(&job.head().job) == Some(&key) {
                     continue;
                 }

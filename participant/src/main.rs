@@ -18,7 +18,7 @@ use tokio::sync::watch;
 #[command(name = "haihe-participant", version)]
 struct Arguments {
     /// Configuration file; see participant.sample.toml.
-    #[arg(long, env = "HAIHE_PARTICIPANT_CONFIG")]
+    #[arg(long, env = "HAIHE_PARTICIPANT_CONFIG", hide_env_values = true)]
     config: PathBuf,
     #[command(subcommand)]
     command: Option<Command>,

@@ -521,38 +521,23 @@ impl Job {
     pub fn directive(&self, party: &PartyId) -> Directive {
         let wait = || Directive::Wait { awaiting: self.awaiting() };
         match &self.phase {
-            Phase::Gathering(g) => {
-                if g.joined.contains_key(party) || self.declined.contains_key(party) {
-                    wait()
-                } else {
-                    Directive::Offer { deadline: g.deadline }
-                }
-            }
-            Phase::Confirming(c) => {
-                let listed = c.roster.entries.iter().any(|e| e.party == *party);
-                if listed && !c.confirmed.contains_key(party) {
-                    Directive::Confirm(c.roster.clone())
-                } else {
-                    wait()
-                }
-            }
+            _ if !self.asks(party) => wait(),
+            Phase::Gathering(g) => Directive::Offer { deadline: g.deadline },
+            Phase::Confirming(c) => Directive::Confirm(c.roster.clone()),
             Phase::Collecting(c) => match &c.open {
-                Some(spec) if c.running.session.index_of(party).is_ok() && !c.accepted.contains_key(party) => {
-                    Directive::Contribute { spec: spec.clone(), session: c.running.session.clone() }
-                }
-                _ => wait(),
+                Some(spec) => Directive::Contribute { spec: spec.clone(), session: c.running.session.clone() },
+                None => wait(),
             },
             Phase::Opening(o) => {
                 let session = &o.running.session;
-                let position = session.index_of(party).ok().and_then(|i| session.committee_position(i));
-                match position {
-                    Some(position) if !o.answers.contains_key(party) => Directive::Answer {
+                match session.index_of(party).ok().and_then(|i| session.committee_position(i)) {
+                    Some(position) => Directive::Answer {
                         spec: o.spec.clone(),
                         survivors: o.survivors.clone(),
                         position,
                         session: session.clone(),
                     },
-                    _ => wait(),
+                    None => wait(),
                 }
             }
             Phase::Finished { result_json, transcript, .. } => {
@@ -561,6 +546,25 @@ impl Job {
             Phase::Stopped { reason, cancelled, .. } => {
                 Directive::Closed { outcome: Err((*cancelled, reason.clone())) }
             }
+        }
+    }
+
+    /// True if `party` is asked for something (or told the end), as opposed to waiting: [`Job::directive`] without its cost.
+    pub fn asks(&self, party: &PartyId) -> bool {
+        match &self.phase {
+            Phase::Gathering(g) => !g.joined.contains_key(party) && !self.declined.contains_key(party),
+            Phase::Confirming(c) => {
+                c.roster.entries.iter().any(|e| e.party == *party) && !c.confirmed.contains_key(party)
+            }
+            Phase::Collecting(c) => {
+                c.open.is_some() && c.running.session.index_of(party).is_ok() && !c.accepted.contains_key(party)
+            }
+            Phase::Opening(o) => {
+                let session = &o.running.session;
+                let member = session.index_of(party).is_ok_and(|i| session.committee_position(i).is_some());
+                member && !o.answers.contains_key(party)
+            }
+            Phase::Finished { .. } | Phase::Stopped { .. } => true,
         }
     }
 

@@ -1,0 +1,196 @@
+//! `haihe demo`: a whole federation on this machine, as separate processes over mutual TLS; and `haihe report`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, ValueEnum};
+use haihe_models::export::{scorecard_csv, scorecard_json};
+use haihe_protocol::{id::PartyId, job::JobSpec, journal::Entry};
+use haihe_simulations::bundled;
+
+use crate::{
+    Format, audit,
+    client::{Connection, Operator},
+    compare, evidence,
+    job::{bytes, follow_quietly},
+    report::{self as page, data::Report},
+    town::{FEDERATION, PATIENCE, Town},
+};
+
+const JOB: &str = include_str!("../../simulations/jobs/sba-scorecard.toml");
+
+/// Arguments of `haihe demo`.
+#[derive(Args)]
+pub struct DemoArguments {
+    /// Which demo.
+    #[arg(value_enum, default_value_t = Name::Scorecard)]
+    name: Name,
+    /// Where results go; made anew.
+    #[arg(long, default_value = "target/demo/scorecard")]
+    out: PathBuf,
+    /// Keep the folders of the four processes (keys, journals, logs) under OUT/parties.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Demos.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Three banks build one credit scorecard on real loans to small firms.
+    Scorecard,
+}
+
+/// Arguments of `haihe report`.
+#[derive(Args)]
+pub struct ReportArguments {
+    /// Journal file (one JSON entry per line), or a job id when --coordinator is given.
+    journal: String,
+    /// Address of the coordinator, https://host:port.
+    #[arg(long, env = "HAIHE_COORDINATOR", hide_env_values = true, requires = "operator")]
+    coordinator: Option<String>,
+    /// Folder with the operator's certificates.
+    #[arg(long, env = "HAIHE_OPERATOR", hide_env_values = true)]
+    operator: Option<PathBuf>,
+    /// Name of the federation, for the heading.
+    #[arg(long, default_value = FEDERATION)]
+    federation: String,
+    /// Folder for report.html, report.json, scorecard.json, scorecard.csv and journal.jsonl.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Runs `haihe report`.
+pub async fn report(arguments: ReportArguments) -> anyhow::Result<()> {
+    let entries = match (arguments.coordinator, arguments.operator) {
+        (Some(coordinator), Some(operator)) => {
+            Operator::connect(&Connection { coordinator, operator }).await?.journal(&arguments.journal).await?
+        }
+        _ => audit::read(Path::new(&arguments.journal))?,
+    };
+    let report = evidence::report(&entries, &arguments.federation, "lattice", |_| Default::default())?;
+    write_results(&arguments.out, &report, &entries)?;
+    println!("{}", arguments.out.join("report.html").display());
+    Ok(())
+}
+
+/// Writes everything that a finished job leaves behind.
+pub fn write_results(out: &Path, report: &Report, entries: &[Entry]) -> anyhow::Result<()> {
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let write = |name: &str, text: String| {
+        fs::write(out.join(name), text).with_context(|| format!("cannot write {}", out.join(name).display()))
+    };
+    write("report.html", page::render(report))?;
+    write("report.json", serde_json::to_string_pretty(report)?)?;
+    write("scorecard.json", scorecard_json(&report.result.scorecard)?)?;
+    write("scorecard.csv", scorecard_csv(&report.result.scorecard))?;
+    audit::write(&out.join("journal.jsonl"), entries)
+}
+
+/// What each bank of the demo is.
+pub fn describe(party: &PartyId) -> (String, String) {
+    let (en, zh) = match party.as_str() {
+        "bj" => ("the largest lender of the set", "数据集中最大的贷款机构"),
+        "tj" => ("the next seven lenders", "其后七家贷款机构"),
+        "he" => ("all other lenders", "其余全部贷款机构"),
+        _ => ("", ""),
+    };
+    (en.to_owned(), zh.to_owned())
+}
+
+/// Runs `haihe demo`.
+pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()> {
+    let Name::Scorecard = arguments.name;
+    let started = Instant::now();
+    let out = arguments.out;
+    if out.join("data").exists() || out.join("parties").exists() {
+        // Only what an earlier demo made.
+        let _ = fs::remove_dir_all(out.join("data"));
+        let _ = fs::remove_dir_all(out.join("parties"));
+    }
+    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    let temporary = tempfile::Builder::new().prefix("haihe-demo-").tempdir()?;
+    let root = if arguments.keep { fs::canonicalize(&out)?.join("parties") } else { temporary.path().to_owned() };
+    let say = |line: String| {
+        if format == Format::Text {
+            println!("{line}");
+        }
+    };
+    say("Three banks build one credit scorecard. No row leaves a bank.".to_owned());
+    let spec = JobSpec::parse(JOB).map_err(|p| anyhow::anyhow!("the demo's job: {p:?}"))?;
+    let data = out.join("data");
+    bundled::write_sba_silos(&data).context("writing the banks' files")?;
+    fs::write(out.join("job.toml"), JOB)?;
+    let parties = &spec.job.parties;
+    let town = Town::build(&root, parties)?;
+    let (coordinator, url) = town.start_coordinator(None)?;
+    say(format!("coordinator listens on {url} (mutual TLS, authority made just now)"));
+    let mut participants = Vec::new();
+    for party in parties {
+        let file = data.join(party.as_str()).join("loans.csv");
+        participants.push(town.start_participant(party, &url, &file, &spec)?);
+        say(format!("participant {party} started: {}", describe(party).0));
+    }
+
+    let mut operator = Operator::connect(&town.operator(&url)).await?;
+    let job = operator.submit(JOB.to_owned()).await?.job_id;
+    say(format!("job {} submitted: {} columns, {} parties\n", &job[..12], spec.data.columns.len(), parties.len()));
+    let last = if format == Format::Json {
+        let mut watch = operator.watch(&job).await?;
+        let mut last = None;
+        while let Some(status) = watch.next().await? {
+            last = Some(status);
+        }
+        last.context("the coordinator said nothing about the job")
+    } else {
+        follow_quietly(&mut operator, &job, format).await
+    };
+    for process in &mut participants {
+        process.check()?;
+    }
+    let last = last?;
+    ensure!(last.phase == "finished", "the job {}: {}", last.phase, last.detail);
+    let entries = operator.journal(&job).await?;
+    let mut report = evidence::report(&entries, FEDERATION, "lattice", describe)?;
+    wait_for_results(&town, parties, &job)?;
+    for process in participants {
+        process.stop()?;
+    }
+    coordinator.stop()?;
+
+    say("\ncomparing with models that only somebody with all rows could fit (the demo has them; a federation does not)".to_owned());
+    let tables = compare::load_tables(&spec, &data).await?;
+    let comparison = compare::compare(&spec, &tables, &report)?;
+    report.comparison = Some(comparison.clone());
+    write_results(&out, &report, &entries)?;
+    let summary = compare::summary(&report, &comparison, started.elapsed().as_secs_f64())?;
+    fs::write(out.join("summary.json"), serde_json::to_string_pretty(&summary)?)?;
+    match format {
+        Format::Json => println!("{summary}"),
+        Format::Text => {
+            print!("{}", compare::tables(&report, &comparison));
+            let sent: Vec<String> =
+                report.parties.iter().map(|p| format!("{} {}", p.party, bytes(p.bytes_sent))).collect();
+            println!("\n{} rounds, sent: {}; rows sent: 0", report.rounds.len(), sent.join(", "));
+            println!("report: {}", out.join("report.html").display());
+            println!("{:.1} s", started.elapsed().as_secs_f64());
+        }
+    }
+    compare::judge(&comparison)
+}
+
+/// The banks write their own results when they hear that the job is finished.
+fn wait_for_results(town: &Town, parties: &[PartyId], job: &str) -> anyhow::Result<()> {
+    let since = Instant::now();
+    for party in parties {
+        let own = town.folder(party.as_str()).join("state/results").join(&job[..12]).join("own.json");
+        while !own.exists() {
+            ensure!(since.elapsed() < PATIENCE, "{party} did not keep its result within {} s", PATIENCE.as_secs());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    Ok(())
+}

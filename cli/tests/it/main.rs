@@ -1,0 +1,4 @@
+//! The programs themselves: separate processes on loopback, killed and restarted; and what the tool says.
+
+mod processes;
+mod tool;
