@@ -9,15 +9,6 @@ fn scenario(name: &str) -> ScenarioOutcome {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let ended = runtime.block_on(run_scenario(&path, |_| {})).unwrap_or_else(|e| panic!("{name}: {e}"));
     println!("{name}: {:.1} s, {:#?}", ended.seconds, ended.figures());
-    if let Some(comparison) = &ended.comparison {
-        for model in &comparison.models {
-            println!("{:24} {:?} {:?} {}", model.name, model.all, model.own.iter().map(|f| f.map(|f| f.auc)).collect::<Vec<_>>(), model.note);
-        }
-        println!("{:?}\n{:?}", comparison.within, comparison.losers);
-    }
-    for round in &ended.outcome.rounds {
-        println!("{:3} {:3} {:6} {:9} {}", round.round, round.contributors, round.dimension, round.bytes, round.summary.text);
-    }
     assert!(ended.misses().is_empty(), "{name}: {:#?}", ended.misses());
     assert!(ended.outcome.remarks.is_empty(), "{name}: {:#?}", ended.outcome.remarks);
     ended
