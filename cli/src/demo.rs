@@ -10,14 +10,15 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use haihe_models::export::{scorecard_csv, scorecard_json};
 use haihe_protocol::{id::PartyId, job::JobSpec, journal::Entry};
-use haihe_simulations::bundled;
+use haihe_simulations::{baseline::compare, bundled, scenario::load_tables};
 
 use crate::{
     Format, audit,
     client::{Connection, Operator},
-    compare, evidence,
+    evidence,
     job::{bytes, follow_quietly},
-    report::{self as page, data::Report},
+    report::{self as page, data::{Note, Report}},
+    show,
     town::{FEDERATION, PATIENCE, Town},
 };
 
@@ -71,7 +72,7 @@ pub async fn report(arguments: ReportArguments) -> anyhow::Result<()> {
         }
         _ => audit::read(Path::new(&arguments.journal))?,
     };
-    let report = evidence::report(&entries, &arguments.federation, "lattice", |_| Default::default())?;
+    let report = evidence::report(&entries, &arguments.federation, "lattice", |_| Default::default(), Vec::new())?;
     write_results(&arguments.out, &report, &entries)?;
     println!("{}", arguments.out.join("report.html").display());
     Ok(())
@@ -99,6 +100,19 @@ pub fn describe(party: &PartyId) -> (String, String) {
         _ => ("", ""),
     };
     (en.to_owned(), zh.to_owned())
+}
+
+/// What a reader must know of the demo's data.
+pub fn notes() -> Vec<Note> {
+    vec![Note {
+        en: "The data are a public sample of United States small-business loans (SBA 7(a)), balanced so that half of the loans \
+             defaulted. AUC and KS compare; probabilities of default are corrected to the population's rate of 17.6 %. The three \
+             regions stand for real lender groups, not for places."
+            .to_owned(),
+        zh: "数据为美国小企业管理局 7(a) 贷款的公开样本，已配平至违约占一半：AUC 与 KS 可比；违约概率已按总体违约率 17.6 % 校正。\
+             三地名称代表真实的贷款机构分组，并非地域。"
+            .to_owned(),
+    }]
 }
 
 /// Runs `haihe demo`.
@@ -154,7 +168,7 @@ pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()>
     let last = last?;
     ensure!(last.phase == "finished", "the job {}: {}", last.phase, last.detail);
     let entries = operator.journal(&job).await?;
-    let mut report = evidence::report(&entries, FEDERATION, "lattice", describe)?;
+    let mut report = evidence::report(&entries, FEDERATION, "lattice", describe, notes())?;
     wait_for_results(&town, parties, &job)?;
     for process in participants {
         process.stop()?;
@@ -162,16 +176,17 @@ pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()>
     coordinator.stop()?;
 
     say("\ncomparing with models that only somebody with all rows could fit (the demo has them; a federation does not)".to_owned());
-    let tables = compare::load_tables(&spec, &data).await?;
-    let comparison = compare::compare(&spec, &tables, &report)?;
+    let files: Vec<_> = parties.iter().map(|p| (p.clone(), data.join(p.as_str()).join("loans.csv"))).collect();
+    let tables = load_tables(&spec, &files).await?;
+    let comparison = compare(&spec, &report.result, &tables)?;
     report.comparison = Some(comparison.clone());
     write_results(&out, &report, &entries)?;
-    let summary = compare::summary(&report, &comparison, started.elapsed().as_secs_f64())?;
+    let summary = show::summary(&report, &comparison, started.elapsed().as_secs_f64());
     fs::write(out.join("summary.json"), serde_json::to_string_pretty(&summary)?)?;
     match format {
         Format::Json => println!("{summary}"),
         Format::Text => {
-            print!("{}", compare::tables(&report, &comparison));
+            print!("{}", show::tables(&comparison));
             let sent: Vec<String> =
                 report.parties.iter().map(|p| format!("{} {}", p.party, bytes(p.bytes_sent))).collect();
             println!("\n{} rounds, sent: {}; rows sent: 0", report.rounds.len(), sent.join(", "));
@@ -179,7 +194,7 @@ pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()>
             println!("{:.1} s", started.elapsed().as_secs_f64());
         }
     }
-    compare::judge(&comparison)
+    show::judge(&comparison)
 }
 
 /// The banks write their own results when they hear that the job is finished.

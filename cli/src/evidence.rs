@@ -8,10 +8,10 @@ use haihe_protocol::{
     id::{PartyId, Timestamp},
     job::JobSpec,
     journal::{self, Entry, Event},
-    message::RoundSpec,
 };
+use haihe_simulations::rounds::round_facts;
 
-use crate::report::data::{CommitteeFacts, MessageFacts, PartyFacts, Report, RoundFacts};
+use crate::report::data::{CommitteeFacts, MessageFacts, Note, PartyFacts, Report};
 
 /// A class of messages, and what it tells whom.
 struct Class {
@@ -97,10 +97,6 @@ struct Reading {
     sent: BTreeMap<PartyId, u64>,
     tallies: [Tally; 8],
     contributions: [u64; 3],
-    rounds: Vec<RoundFacts>,
-    round: Option<(RoundSpec, Timestamp)>,
-    contributors: u32,
-    round_bytes: u64,
     share_bytes: u64,
     result: Option<String>,
 }
@@ -133,13 +129,11 @@ impl Reading {
             Event::RoundOpened { spec } => {
                 let to = self.parties.len() as u64;
                 self.tally(3, to, to * (spec.task_json.len() as u64 + 256));
-                (self.round, self.contributors, self.round_bytes, self.share_bytes) = (Some((spec, at)), 0, 0, 0);
+                self.share_bytes = 0;
             }
             Event::ContributionAccepted { contribution, bytes } => {
                 self.tally(4, 1, bytes);
                 self.contributions[0] += 1;
-                self.contributors += 1;
-                self.round_bytes += bytes;
                 self.share_bytes += bytes - contribution.ciphertext_bytes.min(bytes);
                 *self.sent.entry(contribution.party).or_default() += bytes;
             }
@@ -155,19 +149,7 @@ impl Reading {
             Event::Answered { answer } => {
                 let bytes = answer.share_sum.len() as u64;
                 self.tally(6, 1, bytes);
-                self.round_bytes += bytes;
                 *self.sent.entry(answer.party).or_default() += bytes;
-            }
-            Event::SumOpened { round, summary, .. } => {
-                let (spec, opened) = self.round.take().context("a sum was opened without a round")?;
-                self.rounds.push(RoundFacts {
-                    round,
-                    contributors: self.contributors,
-                    dimension: spec.parameters.dimension() as u64,
-                    bytes: self.round_bytes,
-                    milliseconds: at.0.saturating_sub(opened.0),
-                    summary,
-                });
             }
             Event::JobFinished { result_json, .. } => {
                 let to = self.parties.len() as u64;
@@ -177,7 +159,7 @@ impl Reading {
             }
             Event::JobFailed { reason } => bail!("the job failed, there is nothing to report: {reason}"),
             Event::JobCancelled { by, reason } => bail!("the job was cancelled by {by}: {reason}"),
-            Event::SessionOpened { .. } | Event::RoundLost { .. } => {}
+            Event::SessionOpened { .. } | Event::SumOpened { .. } | Event::RoundLost { .. } => {}
         }
         Ok(())
     }
@@ -191,6 +173,7 @@ pub fn report(
     federation: &str,
     scheme: &str,
     describe: impl Fn(&PartyId) -> (String, String),
+    notes: Vec<Note>,
 ) -> anyhow::Result<Report> {
     journal::verify(entries)?;
     let mut reading = Reading::default();
@@ -231,12 +214,12 @@ pub fn report(
         seconds: (reading.closed.0.saturating_sub(reading.opened.0)) as f64 / 1000.0,
         scheme: scheme.to_owned(),
         committee: reading.committee.context("the journal has no roster")?,
-        rounds: reading.rounds,
+        rounds: round_facts(entries)?,
         contributions: reading.contributions,
         result,
         comparison: None,
         messages,
-        notes: Vec::new(),
+        notes,
     })
 }
 

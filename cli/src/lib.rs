@@ -6,12 +6,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub mod audit;
 pub mod client;
-pub mod compare;
 pub mod demo;
 pub mod evidence;
 pub mod job;
 pub mod pki;
 pub mod report;
+pub mod show;
 pub mod simulate;
 pub mod town;
 

@@ -99,8 +99,9 @@ impl Stage {
 
 /// The pooled twin: what any federation over the same files must learn, whoever was killed when.
 async fn pooled(stage: &Stage) -> haihe_models::pooled::Trained {
-    let tables = haihe_cli::compare::load_tables(&stage.spec, &stage.data).await.expect("tables");
-    let tables: Vec<_> = tables.iter().collect();
+    let files: Vec<_> = stage.spec.job.parties.iter().map(|p| (p.clone(), stage.file(p))).collect();
+    let tables = haihe_simulations::scenario::load_tables(&stage.spec, &files).await.expect("tables");
+    let tables: Vec<_> = tables.iter().map(|(_, table)| table.as_ref()).collect();
     let options = stage.spec.scorecard.as_ref().expect("a scorecard job").learning();
     haihe_models::pooled::train(&tables, &options).expect("pooled training")
 }
