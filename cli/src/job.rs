@@ -24,6 +24,7 @@ pub enum JobCommand {
     Submit {
         /// Job file.
         file: PathBuf,
+        /// Where the coordinator is, and who asks.
         #[command(flatten)]
         connection: Connection,
         /// Stay until the job is over.
@@ -34,6 +35,7 @@ pub enum JobCommand {
     Status {
         /// Job id, or at least its first four digits.
         job: Option<String>,
+        /// Where the coordinator is, and who asks.
         #[command(flatten)]
         connection: Connection,
     },
@@ -41,6 +43,7 @@ pub enum JobCommand {
     Watch {
         /// Job id, or at least its first four digits.
         job: String,
+        /// Where the coordinator is, and who asks.
         #[command(flatten)]
         connection: Connection,
     },
@@ -51,6 +54,7 @@ pub enum JobCommand {
         /// Why; goes into the journal.
         #[arg(long)]
         reason: String,
+        /// Where the coordinator is, and who asks.
         #[command(flatten)]
         connection: Connection,
     },

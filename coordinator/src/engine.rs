@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, Read},
+    io::{self, ErrorKind, Read},
     sync::Arc,
 };
 
@@ -274,7 +274,7 @@ impl Engine {
             blobs.read(&key)?.read_to_end(&mut all)?;
             let size = all.len() / survivor.share_digests.len().max(1);
             let start = position as usize * size;
-            let share = all.get(start..start + size).ok_or(io::ErrorKind::UnexpectedEof)?;
+            let share = all.get(start..start + size).ok_or(ErrorKind::UnexpectedEof)?;
             shares.push(share.to_vec());
         }
         Ok(shares)
@@ -327,7 +327,19 @@ impl Engine {
     /// Opens the sum if it may be opened now. Consumes the running sum.
     pub fn open_sum(&mut self, now: Timestamp, blobs: &dyn Blobs) -> Result<Option<Command>, EngineError> {
         let Some(request) = self.job.ready_to_open(now) else { return Ok(None) };
-        self.ensure_sum(blobs)?;
+        match self.ensure_sum(blobs) {
+            Ok(()) => {}
+            // What is gone or damaged does not come back: the round is lost, the job is not.
+            Err(EngineError::Blobs(e)) if [ErrorKind::NotFound, ErrorKind::UnexpectedEof].contains(&e.kind()) => {
+                let reason = format!("the coordinator's store lost a ciphertext of this round: {e}");
+                return Ok(Some(Command::NotOpened { reason }));
+            }
+            Err(EngineError::Violation(violation)) => {
+                let reason = format!("the coordinator's store is damaged: {violation}");
+                return Ok(Some(Command::NotOpened { reason }));
+            }
+            Err(other) => return Err(other),
+        }
         let Some(sum) = self.sum.take() else { return Ok(None) };
         Ok(Some(match self.open(sum, &request) {
             Ok((sum, wrong_answers)) => Command::Opened { sum, wrong_answers },

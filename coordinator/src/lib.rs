@@ -2,7 +2,7 @@
 //!
 //! * [`engine`]: one job: the protocol's state, its journal's tip and its running sum; no network, no clock;
 //! * [`host`]: all jobs, their database and the clock;
-//! * [`service`]: gRPC;
+//! * [`service`]: the gRPC services;
 //! * [`store`], [`blobs`]: journals in SQL, ciphertexts in files;
 //! * [`config`], [`serve`]: the program.
 

@@ -121,7 +121,7 @@ pub enum ConfigError {
         source: Box<toml::de::Error>,
     },
     /// The party's name has other characters than a name may have.
-    #[error("{}: [participant] party = {party:?} is not a name; use 1 to 64 characters of a-z, 0-9 and -, as in the roster", path.display())]
+    #[error("{}: [participant] party = {party:?} is not a name; use 1 to 32 characters of a-z, 0-9 and -, as in the roster", path.display())]
     Party {
         /// The configuration file.
         path: PathBuf,
@@ -217,7 +217,7 @@ impl ParticipantConfig {
         let path = || path.to_owned();
         let party = &self.participant.party;
         let is_name_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if party.is_empty() || party.len() > 64 || !party.bytes().all(is_name_byte) {
+        if party.is_empty() || party.len() > 32 || !party.bytes().all(is_name_byte) {
             return Err(ConfigError::Party {
                 path: path(),
                 party: party.clone(),
@@ -374,7 +374,7 @@ mod tests {
         assert_eq!(
             message(&SAMPLE.replace("\"bj\"", "\"北京\"")),
             "/etc/haihe/participant.toml: [participant] party = \"北京\" is not a name; \
-             use 1 to 64 characters of a-z, 0-9 and -, as in the roster"
+             use 1 to 32 characters of a-z, 0-9 and -, as in the roster"
         );
         assert_eq!(
             message(&SAMPLE.replace("https://", "http://")),

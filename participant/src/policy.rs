@@ -48,7 +48,7 @@ pub struct PolicyRequest {
 
 /// What the committee is protected against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Adversary {
     /// Members who follow the protocol and look at what they get.
     SemiHonest,
@@ -59,7 +59,7 @@ pub enum Adversary {
 impl fmt::Display for Adversary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Adversary::SemiHonest => "semi_honest",
+            Adversary::SemiHonest => "semi-honest",
             Adversary::Malicious => "malicious",
         })
     }

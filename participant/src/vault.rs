@@ -137,11 +137,13 @@ impl Vault for DiskVault {
 /// A vault in memory that survives its owner: clones share it, so that a simulation can crash and restart a participant.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryVault {
-    records: Arc<Mutex<BTreeMap<(JobId, String), Vec<u8>>>>,
+    records: Arc<Mutex<Records>>,
 }
 
+type Records = BTreeMap<(JobId, String), Vec<u8>>;
+
 impl MemoryVault {
-    fn records(&self) -> std::sync::MutexGuard<'_, BTreeMap<(JobId, String), Vec<u8>>> {
+    fn records(&self) -> std::sync::MutexGuard<'_, Records> {
         self.records.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -240,7 +240,9 @@ impl Roster {
             }
             participants.push(key);
         }
-        if self.rule != spec.committee_rule(self.entries.len() as u32)?
+        // The numbers count: over the wire a rule does not say against whom it was chosen.
+        let numbers = |r: &CommitteeRule| [r.members(), r.privacy_threshold(), r.packing(), r.answers_needed()];
+        if numbers(&self.rule) != numbers(&spec.committee_rule(self.entries.len() as u32)?)
             || self.minimum_contributors < self.rule.minimum_contributors()
             || self.minimum_contributors < spec.min_parties()
         {

@@ -167,6 +167,8 @@ pub struct Job {
     declined: BTreeMap<PartyId, Decline>,
     /// Newest round for which each party was late.
     late: BTreeMap<PartyId, u64>,
+    /// Who is in the session, once it is open.
+    members: BTreeSet<PartyId>,
     /// One line per closed round.
     history: Vec<crate::horizontal::Summary>,
 }
@@ -337,6 +339,7 @@ impl Job {
             bytes: BTreeMap::new(),
             declined: BTreeMap::new(),
             late: BTreeMap::new(),
+            members: BTreeSet::new(),
             history: Vec::new(),
         };
         for entry in rest {
@@ -539,6 +542,10 @@ impl Job {
                     },
                     None => wait(),
                 }
+            }
+            Phase::Finished { .. } if !self.members.contains(party) => {
+                let reason = "the job finished without this party; its result is not for it".to_owned();
+                Directive::Closed { outcome: Err((false, reason)) }
             }
             Phase::Finished { result_json, transcript, .. } => {
                 Directive::Closed { outcome: Ok((result_json.clone(), *transcript)) }
@@ -984,6 +991,7 @@ impl Job {
         let established =
             Session::establish(c.roster.clone(), confirmations, &self.head.job, &self.head.spec, &self.trust, at);
         if let Ok(session) = established {
+            self.members = session.roster().entries.iter().map(|e| e.party.clone()).collect();
             let running = Running {
                 transcript: session.digest(),
                 plan: Plan::begin(&self.head.spec),

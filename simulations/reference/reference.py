@@ -46,7 +46,7 @@ def read_rows(paths):
     frames = []
     for path in paths:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        for column in ("id", "y", "set"):
+        for column in ("y", "set"):
             if column not in frame:
                 raise Unusable(f"{path}: column {column} is missing")
         frames.append(frame)

@@ -101,7 +101,7 @@ fn each_refusal_names_the_line_and_what_to_change() {
     );
     assert_eq!(
         one(|r| r.adversary = Adversary::SemiHonest),
-        "the job protects against semi_honest committee members, policy.toml line 23 ([minimum] adversary) asks for malicious; \
+        "the job protects against semi-honest committee members, policy.toml line 23 ([minimum] adversary) asks for malicious; \
          accept the weaker rule there or have the operator submit the job with adversary malicious"
     );
 }
@@ -214,7 +214,7 @@ fn a_policy_that_says_too_little_or_too_much_is_not_read() {
     assert!(text.contains("missing field `kinds`"), "{text}");
     let text = message(&SAMPLE.replace("adversary = \"malicious\"", "adversary = \"honest\""));
     assert!(
-        text.contains("expected `semi_honest` or `malicious`"),
+        text.contains("expected `semi-honest` or `malicious`"),
         "{text}"
     );
     assert_eq!(

@@ -593,7 +593,7 @@ impl Plan {
             }
             Stage::Evaluation { learned, fit, scorecard } => {
                 let evaluation = evaluation(options, sum, parties)?;
-                let ranking = evaluation.test.ranking.clone();
+                let ranking = evaluation.test.ranking;
                 let text = match &ranking {
                     Some(r) => format!("test AUC {:.4}, KS {:.4}, Gini {:.4}", r.auc, r.ks, r.gini),
                     None => "the test rows have one class only".to_owned(),
