@@ -1,13 +1,21 @@
 //! `haihe audit`: what a journal says, and whether its chain holds.
 
-use std::{fs, io::Write as _, path::{Path, PathBuf}};
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use haihe_protocol::journal::{self, Entry};
 
-use crate::{Format, client::{Connection, Operator}, evidence::rfc3339};
+use crate::{
+    Format,
+    client::{Connection, Operator},
+    evidence::rfc3339,
+};
 
 /// Subcommands of `haihe audit`.
 #[derive(Subcommand)]
@@ -77,9 +85,27 @@ fn describe(body: &serde_json::Value) -> (String, String) {
     };
     let kind = body.get("event").map(text).unwrap_or_default();
     let paths: &[&str] = &[
-        "/by", "/join/party", "/decline/party", "/decline/reason", "/confirmation/party", "/session", "/spec/round",
-        "/contribution/party", "/contribution/commitment", "/answer/party", "/party", "/round", "/step",
-        "/survivors", "/summary/step", "/summary/text", "/transcript", "/reason", "/result", "/parties", "/name",
+        "/by",
+        "/join/party",
+        "/decline/party",
+        "/decline/reason",
+        "/confirmation/party",
+        "/session",
+        "/spec/round",
+        "/contribution/party",
+        "/contribution/commitment",
+        "/answer/party",
+        "/party",
+        "/round",
+        "/step",
+        "/survivors",
+        "/summary/step",
+        "/summary/text",
+        "/transcript",
+        "/reason",
+        "/result",
+        "/parties",
+        "/name",
     ];
     let facts = paths.iter().filter_map(|p| body.pointer(p).map(|v| (p, text(v))));
     let fact = |(path, value): (&&str, String)| {
@@ -98,8 +124,8 @@ fn show(entries: &[Entry], format: Format) -> anyhow::Result<String> {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["#", "time", "event", "facts", "digest"]);
     for entry in entries {
-        let body: serde_json::Value = serde_json::from_str(&entry.body_json)
-            .with_context(|| format!("entry {} is no JSON", entry.sequence))?;
+        let body: serde_json::Value =
+            serde_json::from_str(&entry.body_json).with_context(|| format!("entry {} is no JSON", entry.sequence))?;
         let (kind, facts) = describe(&body);
         let digest = entry.digest.to_hex()[..12].to_owned();
         table.add_row([entry.sequence.to_string(), rfc3339(entry.at), kind, facts, digest]);

@@ -1,13 +1,23 @@
 //! The tool's end of the wire: an operator's calls to the coordinator.
 
-use std::{fs, path::{Path, PathBuf}, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Args;
 use haihe_privacy::digest::Digest;
-use haihe_proto::{MAX_MESSAGE_BYTES, v1::{self, operations_client::OperationsClient}};
+use haihe_proto::{
+    MAX_MESSAGE_BYTES,
+    v1::{self, operations_client::OperationsClient},
+};
 use haihe_protocol::{id::Timestamp, journal::Entry};
-use tonic::{Streaming, transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity}};
+use tonic::{
+    Streaming,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
 
 /// How to reach the coordinator as an operator.
 #[derive(Args, Clone)]

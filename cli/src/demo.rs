@@ -17,7 +17,10 @@ use crate::{
     client::{Connection, Operator},
     evidence,
     job::{bytes, follow_quietly},
-    report::{self as page, data::{Note, Report}},
+    report::{
+        self as page,
+        data::{Note, Report},
+    },
     show,
     town::{FEDERATION, PATIENCE, Town},
 };
@@ -175,7 +178,10 @@ pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()>
     }
     coordinator.stop()?;
 
-    say("\ncomparing with models that only somebody with all rows could fit (the demo has them; a federation does not)".to_owned());
+    say(
+        "\ncomparing with models that only somebody with all rows could fit (the demo has them; a federation does not)"
+            .to_owned(),
+    );
     let files: Vec<_> = parties.iter().map(|p| (p.clone(), data.join(p.as_str()).join("loans.csv"))).collect();
     let tables = load_tables(&spec, &files).await?;
     let comparison = compare(&spec, &report.result, &tables)?;

@@ -10,7 +10,10 @@ use haihe_protocol::job::JobSpec;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::{Format, client::{Connection, Operator}};
+use crate::{
+    Format,
+    client::{Connection, Operator},
+};
 
 /// Subcommands of `haihe job`.
 #[derive(Subcommand)]

@@ -125,8 +125,7 @@ pub fn issue(dir: &Path, role: Role, party: &str, hosts: &[String]) -> anyhow::R
     let party = PartyId::new(party).context("--party")?;
     let read = |name: &str| {
         let path = dir.join(name);
-        fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}; run `haihe pki init` first", path.display()))
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}; run `haihe pki init` first", path.display()))
     };
     let federation = read("federation")?;
     let authority = read("ca.crt")?;
@@ -205,7 +204,10 @@ mod tests {
         for (file, signs) in [("tls.crt", false), ("signing.crt", true)] {
             let member = verify_member_certificate(&der(&dir.join("ca.crt")), &der(&bank.join(file)), now);
             let member = member.expect("the certificate verifies");
-            assert_eq!((member.federation.as_str(), member.role.as_str(), member.party.as_str()), ("jingjinji", "bank", "bj"));
+            assert_eq!(
+                (member.federation.as_str(), member.role.as_str(), member.party.as_str()),
+                ("jingjinji", "bank", "bj")
+            );
             assert_eq!(member.signing_key.is_some(), signs, "{file}");
         }
         let other = folder.path().join("other");

@@ -28,8 +28,7 @@ fn all(comparison: &Comparison, name: &str) -> Value {
 pub fn summary(report: &Report, comparison: &Comparison, seconds: f64) -> Value {
     let alone = |p: &haihe_protocol::id::PartyId| (p.to_string(), all(comparison, &format!("{p} alone")));
     let alone: Map<String, Value> = comparison.parties.iter().map(alone).collect();
-    let bytes: Map<String, Value> =
-        report.parties.iter().map(|p| (p.party.to_string(), json!(p.bytes_sent))).collect();
+    let bytes: Map<String, Value> = report.parties.iter().map(|p| (p.party.to_string(), json!(p.bytes_sent))).collect();
     let own = |m: &ComparedModel| {
         let own: Map<String, Value> =
             comparison.parties.iter().zip(&m.own).map(|(p, f)| (p.to_string(), figures(*f))).collect();

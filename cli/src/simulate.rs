@@ -49,7 +49,8 @@ pub async fn run(arguments: SimulateArguments, format: Format) -> anyhow::Result
         bar.tick();
         if progress.line.contains(": contribution of ") || progress.line.contains(" answered") {
             bar.set_message(progress.line.clone());
-        } else if format == Format::Text && !progress.line.contains(" joined") && !progress.line.contains(" confirmed") {
+        } else if format == Format::Text && !progress.line.contains(" joined") && !progress.line.contains(" confirmed")
+        {
             let line = format!("{:>8} ms  {}", progress.at_ms, progress.line);
             if bar.is_hidden() { println!("{line}") } else { bar.println(line) }
         }
@@ -95,7 +96,12 @@ fn finish(ran: &ScenarioOutcome, out: Option<PathBuf>, format: Format) -> anyhow
         return Ok(());
     }
     let names: Vec<&str> = misses.iter().map(|c| c.figure.as_str()).collect();
-    bail!("{} expected figure(s) did not come out: {}; seed {} repeats it", misses.len(), names.join(", "), outcome.seed)
+    bail!(
+        "{} expected figure(s) did not come out: {}; seed {} repeats it",
+        misses.len(),
+        names.join(", "),
+        outcome.seed
+    )
 }
 
 fn people(ran: &ScenarioOutcome) {

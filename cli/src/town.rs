@@ -165,7 +165,13 @@ impl Town {
     }
 
     /// Starts a participant whose view is the file `data`, under a policy that accepts this job and no other.
-    pub fn start_participant(&self, party: &PartyId, url: &str, data: &Path, spec: &JobSpec) -> anyhow::Result<Process> {
+    pub fn start_participant(
+        &self,
+        party: &PartyId,
+        url: &str,
+        data: &Path,
+        spec: &JobSpec,
+    ) -> anyhow::Result<Process> {
         let folder = self.root.join(party.as_str());
         fs::create_dir_all(&folder)?;
         let csv = fs::canonicalize(data).with_context(|| format!("{} is missing", data.display()))?;

@@ -113,8 +113,8 @@ impl CoordinatorConfig {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = read(path)?;
-        let mut config: Self = toml::from_str(&text)
-            .map_err(|e| ConfigError::Syntax { path: path.to_owned(), detail: e.to_string() })?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|e| ConfigError::Syntax { path: path.to_owned(), detail: e.to_string() })?;
         let base = path.parent().unwrap_or(Path::new("."));
         let c = &mut config.coordinator;
         for file in [

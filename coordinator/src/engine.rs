@@ -127,11 +127,7 @@ fn shares_key(job: &JobId, c: &Contribution) -> BlobKey {
 
 impl Engine {
     /// A job from the entries of its journal.
-    pub fn recover(
-        entries: &[Entry],
-        identity: Arc<Identity>,
-        scheme: Arc<dyn Scheme>,
-    ) -> Result<Self, JournalError> {
+    pub fn recover(entries: &[Entry], identity: Arc<Identity>, scheme: Arc<dyn Scheme>) -> Result<Self, JournalError> {
         let job = Job::replay(entries, identity.trust.clone(), identity.certificate.clone())?;
         let tip = entries.last().map_or_else(Entry::genesis, |e| e.digest);
         let next = entries.len() as u64;
@@ -312,14 +308,14 @@ impl Engine {
         for index in 0..sum.parameters.chunks() {
             reader.read_exact(&mut chunk)?;
             hash.update(&chunk);
-            sum.adder
-                .add_chunk(index, &chunk)
-                .map_err(|_| Violation::Malformed { party: party(), chunk: index })?;
+            sum.adder.add_chunk(index, &chunk).map_err(|_| Violation::Malformed { party: party(), chunk: index })?;
         }
         if Digest::from_bytes(*hash.finalize().as_bytes()) != c.commitment {
             return Err(Violation::Commitment { party: party() }.into());
         }
-        sum.adder.finish_contribution().map_err(|_| Violation::Malformed { party: party(), chunk: sum.parameters.chunks() })?;
+        sum.adder
+            .finish_contribution()
+            .map_err(|_| Violation::Malformed { party: party(), chunk: sum.parameters.chunks() })?;
         sum.added.insert(party());
         Ok(())
     }
@@ -364,8 +360,7 @@ impl Engine {
         let named = opened.wrong_answers.iter().filter_map(|p| members.get(*p as usize));
         wrong.extend(named.map(|i| request.session.party(*i).clone()));
         let task = Task::from_json(&request.spec.task_json).ok_or("the task cannot be read")?;
-        let segments =
-            task.segments(&self.job.head().spec, request.session.parties()).map_err(|e| e.to_string())?;
+        let segments = task.segments(&self.job.head().spec, request.session.parties()).map_err(|e| e.to_string())?;
         let quantiser = Quantiser::new(segments, parameters.value_bits()).map_err(|e| e.to_string())?;
         Ok((quantiser.dequantise(&opened.sum, contributors), wrong))
     }

@@ -163,11 +163,7 @@ impl Host {
     }
 
     /// Carries out a command and whatever follows from it. Nothing counts before it is in the database.
-    pub async fn carry_out(
-        &self,
-        engine: &mut MutexGuard<'_, Engine>,
-        command: Command,
-    ) -> Result<Receipt, HostError> {
+    pub async fn carry_out(&self, engine: &mut MutexGuard<'_, Engine>, command: Command) -> Result<Receipt, HostError> {
         let receipt = self.take(engine, command).await?;
         self.settle(engine).await?;
         Ok(receipt)

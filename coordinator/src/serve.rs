@@ -90,8 +90,7 @@ pub fn load_identity(config: &CoordinatorConfig) -> Result<Identity, ConfigError
 /// Runs the coordinator until `stop` changes. Contributions are always added under the lattice scheme.
 pub async fn serve(config: CoordinatorConfig, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
     let c = &config.coordinator;
-    let state_error =
-        |source| ServeError::State { path: c.state_dir.display().to_string(), source };
+    let state_error = |source| ServeError::State { path: c.state_dir.display().to_string(), source };
     std::fs::create_dir_all(&c.state_dir).map_err(state_error)?;
     let lock = std::fs::File::create(c.state_dir.join("lock")).map_err(state_error)?;
     lock.try_lock().map_err(|_| ServeError::Locked { path: c.state_dir.display().to_string() })?;
@@ -104,8 +103,7 @@ pub async fn serve(config: CoordinatorConfig, stop: watch::Receiver<bool>) -> Re
     let blobs = Arc::new(DiskBlobs::open(c.state_dir.join("ciphertexts")).map_err(state_error)?);
     let host = Arc::new(Host::open(identity, Arc::new(Lattice), store.clone(), blobs).await?);
 
-    let listener =
-        TcpListener::bind(c.listen).await.map_err(|source| ServeError::Bind { listen: c.listen, source })?;
+    let listener = TcpListener::bind(c.listen).await.map_err(|source| ServeError::Bind { listen: c.listen, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { listen: c.listen, source })?;
     let draft = c.state_dir.join("address.draft");
     std::fs::write(&draft, address.to_string()).map_err(state_error)?;

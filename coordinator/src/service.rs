@@ -349,10 +349,7 @@ impl Federation for Service {
         self.submit(&job, |engine| engine.verify_decline(decline, now()).map(Some)).await
     }
 
-    async fn submit_confirmation(
-        &self,
-        request: Request<v1::Confirmation>,
-    ) -> Result<Response<v1::Receipt>, Status> {
+    async fn submit_confirmation(&self, request: Request<v1::Confirmation>) -> Result<Response<v1::Receipt>, Status> {
         self.participant(&request, &request.get_ref().party)?;
         let confirmation = wire::confirmation(request.into_inner())?;
         let job = confirmation.job;

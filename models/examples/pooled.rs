@@ -11,10 +11,7 @@ fn main() -> common::Result<()> {
         return Err("arguments: job.toml scorecard.json a.csv ...".into());
     };
     let job = common::job(job)?;
-    let loaded = files
-        .iter()
-        .map(|f| common::load(f, &job.columns, &[]))
-        .collect::<common::Result<Vec<_>>>()?;
+    let loaded = files.iter().map(|f| common::load(f, &job.columns, &[])).collect::<common::Result<Vec<_>>>()?;
     let tables: Vec<_> = loaded.iter().map(|l| &l.table).collect();
     let trained = pooled::train(&tables, &job.scorecard)?;
     std::fs::write(out, export::scorecard_json(&trained.scorecard)?)?;
@@ -22,10 +19,7 @@ fn main() -> common::Result<()> {
     for d in &trained.selection.dropped {
         println!("dropped {}: {:?}", d.column, d.reason);
     }
-    println!(
-        "vif {:.2?}, condition number {:.1}",
-        trained.correlation.vif, trained.fit.condition_number
-    );
+    println!("vif {:.2?}, condition number {:.1}", trained.correlation.vif, trained.fit.condition_number);
     let (mut scores, mut bad) = (Vec::new(), Vec::new());
     for table in tables {
         let (s, b) = pooled::scores_of(&trained.scorecard, table, Split::Test)?;
@@ -33,10 +27,7 @@ fn main() -> common::Result<()> {
         bad.extend(b);
     }
     let r = metrics::Ranking::of_rows(&scores, &bad)?;
-    let pd: Vec<f64> = scores
-        .iter()
-        .map(|&s| 1.0 - haihe_models::glm::sigmoid(s))
-        .collect();
+    let pd: Vec<f64> = scores.iter().map(|&s| 1.0 - haihe_models::glm::sigmoid(s)).collect();
     println!(
         "test: AUC {:.4} (se {:.4}) KS {:.4} Brier {:.4}",
         r.auc,

@@ -10,9 +10,7 @@ use haihe_models::table::{Column, Split, Table};
 
 /// The rows for which `keep` holds, with a split of their own.
 fn subset(table: &Table, keep: impl Fn(usize) -> Option<Split>) -> Table {
-    let rows: Vec<(usize, Split)> = (0..table.rows())
-        .filter_map(|r| Some((r, keep(r)?)))
-        .collect();
+    let rows: Vec<(usize, Split)> = (0..table.rows()).filter_map(|r| Some((r, keep(r)?))).collect();
     let take = |column: &Column| match column {
         Column::Numeric(v) => Column::Numeric(rows.iter().map(|&(r, _)| v[r]).collect()),
         Column::Categorical(v) => Column::Categorical(rows.iter().map(|&(r, _)| v[r]).collect()),
@@ -26,10 +24,7 @@ fn subset(table: &Table, keep: impl Fn(usize) -> Option<Split>) -> Table {
 }
 
 /// Weighted mean AUC within each of the tables, by the rows measured; a table that cannot be trained or measured is skipped.
-fn within(
-    tables: &[Table],
-    score: impl Fn(usize, &Table) -> Option<(Vec<f64>, Vec<bool>)>,
-) -> (f64, usize) {
+fn within(tables: &[Table], score: impl Fn(usize, &Table) -> Option<(Vec<f64>, Vec<bool>)>) -> (f64, usize) {
     let (mut sum, mut rows, mut counted) = (0.0, 0.0, 0);
     for (i, table) in tables.iter().enumerate() {
         let Some((scores, bad)) = score(i, table) else {
@@ -56,13 +51,8 @@ struct SmallLenders {
 fn small_lenders(banks: &[Table], options: &ScorecardOptions) -> common::Result<SmallLenders> {
     let all: Vec<&Table> = banks.iter().collect();
     let together = pooled::train(&all, options)?.scorecard;
-    let (pooled, measured) = within(banks, |_, t| {
-        pooled::scores_of(&together, t, Split::Test).ok()
-    });
-    let own: Vec<_> = banks
-        .iter()
-        .map(|t| pooled::train(&[t], options).ok())
-        .collect();
+    let (pooled, measured) = within(banks, |_, t| pooled::scores_of(&together, t, Split::Test).ok());
+    let own: Vec<_> = banks.iter().map(|t| pooled::train(&[t], options).ok()).collect();
     // A lender that cannot train any scorecard gives everybody the same score: AUC one half.
     let (alone, _) = within(banks, |bank, t| match &own[bank] {
         Some(own) => pooled::scores_of(&own.scorecard, t, Split::Test).ok(),
@@ -73,12 +63,7 @@ fn small_lenders(banks: &[Table], options: &ScorecardOptions) -> common::Result<
         }
     });
     let without_a_model = own.iter().filter(|o| o.is_none()).count();
-    Ok(SmallLenders {
-        measured,
-        without_a_model,
-        alone,
-        pooled,
-    })
+    Ok(SmallLenders { measured, without_a_model, alone, pooled })
 }
 
 fn main() -> common::Result<()> {
@@ -93,9 +78,7 @@ fn main() -> common::Result<()> {
     let small: Vec<String> = (8..38).map(|b: u32| b.to_string()).collect();
     let base = &job.scorecard;
 
-    println!(
-        "cross-validation on train rows: all lenders | within the 30 small lenders, alone and pooled over them"
-    );
+    println!("cross-validation on train rows: all lenders | within the 30 small lenders, alone and pooled over them");
     let vary = |change: &dyn Fn(&mut ScorecardOptions)| {
         let mut o = base.clone();
         change(&mut o);
@@ -105,27 +88,15 @@ fn main() -> common::Result<()> {
         ("job's options", base.clone()),
         ("max_bins 4", vary(&|o| o.binning.max_bins = 4)),
         ("max_bins 10", vary(&|o| o.binning.max_bins = 10)),
-        (
-            "min_bin_fraction .01",
-            vary(&|o| o.binning.min_bin_fraction = 0.01),
-        ),
-        (
-            "min_bin_fraction .05",
-            vary(&|o| o.binning.min_bin_fraction = 0.05),
-        ),
+        ("min_bin_fraction .01", vary(&|o| o.binning.min_bin_fraction = 0.01)),
+        ("min_bin_fraction .05", vary(&|o| o.binning.min_bin_fraction = 0.05)),
         ("min_bin_rows 5", vary(&|o| o.binning.min_bin_rows = 5.0)),
         ("min_bin_rows 10", vary(&|o| o.binning.min_bin_rows = 10.0)),
         ("min_bin_rows 15", vary(&|o| o.binning.min_bin_rows = 15.0)),
         ("min_bin_rows 20", vary(&|o| o.binning.min_bin_rows = 20.0)),
         ("min_bin_rows 50", vary(&|o| o.binning.min_bin_rows = 50.0)),
-        (
-            "no evidence asked",
-            vary(&|o| o.binning.min_chi_square = 0.0),
-        ),
-        (
-            "twice the evidence",
-            vary(&|o| o.binning.min_chi_square = 7.7),
-        ),
+        ("no evidence asked", vary(&|o| o.binning.min_chi_square = 0.0)),
+        ("twice the evidence", vary(&|o| o.binning.min_chi_square = 7.7)),
         ("not monotone", vary(&|o| o.binning.monotone = false)),
         ("smoothing 5", vary(&|o| o.binning.smoothing = 5.0)),
         ("ridge 0.01", vary(&|o| o.regression.ridge = 0.01)),
@@ -133,18 +104,9 @@ fn main() -> common::Result<()> {
         ("p <= .05", vary(&|o| o.selection.max_p_value = 0.05)),
         ("p <= 1", vary(&|o| o.selection.max_p_value = 1.0)),
         ("any sign", vary(&|o| o.selection.require_positive = false)),
-        (
-            "correlation <= .6",
-            vary(&|o| o.selection.max_correlation = 0.6),
-        ),
-        (
-            "correlation <= .9",
-            vary(&|o| o.selection.max_correlation = 0.9),
-        ),
-        (
-            "correlation <= .99",
-            vary(&|o| o.selection.max_correlation = 0.99),
-        ),
+        ("correlation <= .6", vary(&|o| o.selection.max_correlation = 0.6)),
+        ("correlation <= .9", vary(&|o| o.selection.max_correlation = 0.9)),
+        ("correlation <= .99", vary(&|o| o.selection.max_correlation = 0.99)),
         (
             "correlation <= .99, any sign",
             vary(&|o| {
@@ -163,13 +125,7 @@ fn main() -> common::Result<()> {
         let (mut auc, mut ks, mut alone, mut together) = (0.0, 0.0, 0.0, 0.0);
         for fold in 0..5 {
             let fold = fold.to_string();
-            let role = |r: usize| {
-                train(r).then_some(if extra["fold"][r] == fold {
-                    Split::Test
-                } else {
-                    Split::Train
-                })
-            };
+            let role = |r: usize| train(r).then_some(if extra["fold"][r] == fold { Split::Test } else { Split::Train });
             let all = subset(table, role);
             let card = pooled::train(&[&all], options)?.scorecard;
             let (scores, bad) = pooled::scores_of(&card, &all, Split::Test)?;
@@ -177,15 +133,7 @@ fn main() -> common::Result<()> {
             (auc, ks) = (auc + r.auc / 5.0, ks + r.ks / 5.0);
             let banks: Vec<Table> = small
                 .iter()
-                .map(|b| {
-                    subset(table, |r| {
-                        if extra["bank_id"][r] == *b {
-                            role(r)
-                        } else {
-                            None
-                        }
-                    })
-                })
+                .map(|b| subset(table, |r| if extra["bank_id"][r] == *b { role(r) } else { None }))
                 .collect();
             let s = small_lenders(&banks, options)?;
             (alone, together) = (alone + s.alone / 5.0, together + s.pooled / 5.0);
@@ -197,37 +145,17 @@ fn main() -> common::Result<()> {
     let trained = pooled::train(&[table], base)?;
     let report = |name: &str, scores: &[f64], bad: &[bool]| -> common::Result<()> {
         let r = Ranking::of_rows(scores, bad)?;
-        println!(
-            "{name:28} AUC {:.4} (se {:.4}) KS {:.4}",
-            r.auc, r.auc_standard_error, r.ks
-        );
+        println!("{name:28} AUC {:.4} (se {:.4}) KS {:.4}", r.auc, r.auc_standard_error, r.ks);
         Ok(())
     };
     let (scores, bad) = pooled::scores_of(&trained.scorecard, table, Split::Test)?;
     report("pooled", &scores, &bad)?;
-    let pd: Vec<f64> = scores
-        .iter()
-        .map(|&s| haihe_models::glm::sigmoid(-s))
-        .collect();
-    println!(
-        "Brier {:.4} log-loss {:.4}",
-        metrics::brier(&pd, &bad)?,
-        metrics::log_loss(&pd, &bad)?
-    );
-    println!(
-        "selected: {:?}",
-        trained
-            .scorecard
-            .variables
-            .iter()
-            .map(|v| v.column())
-            .collect::<Vec<_>>()
-    );
+    let pd: Vec<f64> = scores.iter().map(|&s| haihe_models::glm::sigmoid(-s)).collect();
+    println!("Brier {:.4} log-loss {:.4}", metrics::brier(&pd, &bad)?, metrics::log_loss(&pd, &bad)?);
+    println!("selected: {:?}", trained.scorecard.variables.iter().map(|v| v.column()).collect::<Vec<_>>());
     let mut silos = Vec::new();
     for silo in ["0", "1", "2"] {
-        let own = subset(table, |r| {
-            (extra["silo"][r] == silo).then_some(table.split[r])
-        });
+        let own = subset(table, |r| (extra["silo"][r] == silo).then_some(table.split[r]));
         let card = pooled::train(&[&own], base)?.scorecard;
         let (s, b) = pooled::scores_of(&card, table, Split::Test)?;
         report(&format!("silo {silo} alone, all rows"), &s, &b)?;
@@ -237,19 +165,9 @@ fn main() -> common::Result<()> {
         report("    its own, pooled model", &o, &b)?;
         silos.push(s);
     }
-    report(
-        "mean of the silos' scores",
-        &metrics::mean_of_scores(&silos)?,
-        &bad,
-    )?;
-    let banks: Vec<Table> = small
-        .iter()
-        .map(|b| {
-            subset(table, |r| {
-                (extra["bank_id"][r] == *b).then_some(table.split[r])
-            })
-        })
-        .collect();
+    report("mean of the silos' scores", &metrics::mean_of_scores(&silos)?, &bad)?;
+    let banks: Vec<Table> =
+        small.iter().map(|b| subset(table, |r| (extra["bank_id"][r] == *b).then_some(table.split[r]))).collect();
     // Alone, a bank publishes no counts and may use smaller bins than the federation's privacy floor.
     for rows in [base.binning.min_bin_rows, 15.0, 10.0] {
         let s = small_lenders(&banks, &vary(&|o| o.binning.min_bin_rows = rows))?;
@@ -258,9 +176,7 @@ fn main() -> common::Result<()> {
             s.measured, s.alone, s.without_a_model, s.pooled
         );
     }
-    let (auc, _) = within(&banks, |_, t| {
-        pooled::scores_of(&trained.scorecard, t, Split::Test).ok()
-    });
+    let (auc, _) = within(&banks, |_, t| pooled::scores_of(&trained.scorecard, t, Split::Test).ok());
     println!("the same, pooled over all lenders {auc:.4}");
     Ok(())
 }

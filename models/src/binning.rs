@@ -91,38 +91,14 @@ impl BinningOptions {
     /// Checks the ranges of the options.
     pub fn validate(&self) -> Result<(), BinningError> {
         let rule = |ok: bool, option, allowed| {
-            if ok {
-                Ok(())
-            } else {
-                Err(BinningError::Option { option, allowed })
-            }
+            if ok { Ok(()) } else { Err(BinningError::Option { option, allowed }) }
         };
         rule((1..=50).contains(&self.max_bins), "max_bins", "1 to 50")?;
-        rule(
-            (0.0..=0.5).contains(&self.min_bin_fraction),
-            "min_bin_fraction",
-            "0 to 0.5",
-        )?;
-        rule(
-            self.min_bin_rows.is_finite() && self.min_bin_rows >= 1.0,
-            "min_bin_rows",
-            "at least 1",
-        )?;
-        rule(
-            self.smoothing.is_finite() && self.smoothing > 0.0,
-            "smoothing",
-            "above 0",
-        )?;
-        rule(
-            self.min_chi_square.is_finite() && self.min_chi_square >= 0.0,
-            "min_chi_square",
-            "0 or more",
-        )?;
-        rule(
-            (2..=256).contains(&self.fine_cells),
-            "fine_cells",
-            "2 to 256",
-        )
+        rule((0.0..=0.5).contains(&self.min_bin_fraction), "min_bin_fraction", "0 to 0.5")?;
+        rule(self.min_bin_rows.is_finite() && self.min_bin_rows >= 1.0, "min_bin_rows", "at least 1")?;
+        rule(self.smoothing.is_finite() && self.smoothing > 0.0, "smoothing", "above 0")?;
+        rule(self.min_chi_square.is_finite() && self.min_chi_square >= 0.0, "min_chi_square", "0 or more")?;
+        rule((2..=256).contains(&self.fine_cells), "fine_cells", "2 to 256")
     }
 }
 
@@ -227,11 +203,7 @@ pub fn bin_columns(
 ) -> Result<Vec<Binning>, BinningError> {
     options.validate()?;
     if specs.len() != grids.len() {
-        return Err(StatisticsError::Columns {
-            expected: specs.len(),
-            found: grids.len(),
-        }
-        .into());
+        return Err(StatisticsError::Columns { expected: specs.len(), found: grids.len() }.into());
     }
     let cells = LabelCountsLayout::new(grids).read(counts)?;
     let Some(first) = cells.first() else {
@@ -239,10 +211,7 @@ pub fn bin_columns(
     };
     let totals = Totals::of(first, options.smoothing);
     if totals.good < 1.0 || totals.bad < 1.0 {
-        return Err(BinningError::OneClass {
-            good: totals.good,
-            bad: totals.bad,
-        });
+        return Err(BinningError::OneClass { good: totals.good, bad: totals.bad });
     }
     specs
         .iter()
@@ -252,11 +221,7 @@ pub fn bin_columns(
             let found = Totals::of(cells, options.smoothing);
             if found.good != totals.good || found.bad != totals.bad {
                 let (expected, found) = (totals.rows(), found.rows());
-                return Err(BinningError::Totals {
-                    column: spec.name.clone(),
-                    expected,
-                    found,
-                });
+                return Err(BinningError::Totals { column: spec.name.clone(), expected, found });
             }
             Ok(bin_column(&spec.name, grid, cells, &totals, options))
         })
@@ -274,11 +239,7 @@ impl Totals {
     fn of(cells: &[[f64; 2]], smoothing: f64) -> Totals {
         let good: f64 = cells.iter().map(|c| c[0]).sum();
         let bad: f64 = cells.iter().map(|c| c[1]).sum();
-        Totals {
-            good,
-            bad,
-            epsilon: 2.0 * smoothing / (good + bad).max(1.0),
-        }
+        Totals { good, bad, epsilon: 2.0 * smoothing / (good + bad).max(1.0) }
     }
 
     fn rows(&self) -> f64 {
@@ -294,44 +255,19 @@ impl Totals {
     }
 
     fn bin(&self, kind: BinKind, cell: [f64; 2], neutral: bool) -> Bin {
-        let (woe, iv) = if neutral {
-            (0.0, 0.0)
-        } else {
-            (self.woe(cell), self.iv(cell))
-        };
-        Bin {
-            kind,
-            good: cell[0],
-            bad: cell[1],
-            woe,
-            iv,
-            neutral,
-        }
+        let (woe, iv) = if neutral { (0.0, 0.0) } else { (self.woe(cell), self.iv(cell)) };
+        Bin { kind, good: cell[0], bad: cell[1], woe, iv, neutral }
     }
 }
 
 fn add(cells: &[[f64; 2]]) -> [f64; 2] {
-    cells
-        .iter()
-        .fold([0.0, 0.0], |sum, c| [sum[0] + c[0], sum[1] + c[1]])
+    cells.iter().fold([0.0, 0.0], |sum, c| [sum[0] + c[0], sum[1] + c[1]])
 }
 
-fn bin_column(
-    name: &str,
-    grid: &ColumnGrid,
-    cells: &[[f64; 2]],
-    totals: &Totals,
-    options: &BinningOptions,
-) -> Binning {
+fn bin_column(name: &str, grid: &ColumnGrid, cells: &[[f64; 2]], totals: &Totals, options: &BinningOptions) -> Binning {
     let (missing, values) = (cells[cells.len() - 1], &cells[..cells.len() - 1]);
-    let min_rows = options
-        .min_bin_rows
-        .max(options.min_bin_fraction * totals.rows());
-    let merge = Merge {
-        totals,
-        options,
-        min_rows,
-    };
+    let min_rows = options.min_bin_rows.max(options.min_bin_fraction * totals.rows());
+    let merge = Merge { totals, options, min_rows };
     let (mut bins, mut monotone, mut flat) = match grid {
         ColumnGrid::Numeric(fine) => merge.numeric(&fine.edges, values),
         ColumnGrid::Categorical { levels } => merge.categorical(levels, values),
@@ -355,15 +291,7 @@ fn bin_column(
         ColumnGrid::Numeric(_) => None,
         ColumnGrid::Categorical { levels } => Some(levels.clone()),
     };
-    Binning {
-        column: name.to_owned(),
-        levels,
-        bins,
-        iv,
-        monotone,
-        flat,
-        smoothing: options.smoothing,
-    }
+    Binning { column: name.to_owned(), levels, bins, iv, monotone, flat, smoothing: options.smoothing }
 }
 
 /// Merging neighbouring cells of one column.
@@ -378,20 +306,11 @@ type Merged = (Vec<Bin>, Trend, Option<Flat>);
 impl Merge<'_> {
     fn numeric(&self, edges: &[f64], cells: &[[f64; 2]]) -> Merged {
         // Empty cells join the next occupied one, so that a cut sits at the end of the values below it.
-        let occupied: Vec<usize> = (0..cells.len())
-            .filter(|&i| cells[i] != [0.0, 0.0])
-            .collect();
+        let occupied: Vec<usize> = (0..cells.len()).filter(|&i| cells[i] != [0.0, 0.0]).collect();
         let counts: Vec<[f64; 2]> = occupied.iter().map(|&i| cells[i]).collect();
         let best = if self.options.monotone {
-            let (up, down) = (
-                self.best(&counts, Trend::Increasing),
-                self.best(&counts, Trend::Decreasing),
-            );
-            if down.0 > up.0 {
-                (Trend::Decreasing, down.1)
-            } else {
-                (Trend::Increasing, up.1)
-            }
+            let (up, down) = (self.best(&counts, Trend::Increasing), self.best(&counts, Trend::Decreasing));
+            if down.0 > up.0 { (Trend::Decreasing, down.1) } else { (Trend::Increasing, up.1) }
         } else {
             (Trend::None, self.best(&counts, Trend::None).1)
         };
@@ -399,27 +318,12 @@ impl Merge<'_> {
         let (mut bins, mut start, mut lower) = (Vec::new(), 0, None);
         for (k, &end) in ends.iter().enumerate() {
             // The last bin is unbounded above; earlier ones end with the edge of their last occupied cell.
-            let upper = if k + 1 < ends.len() {
-                Some(edges[occupied[end - 1]])
-            } else {
-                None
-            };
-            bins.push(self.totals.bin(
-                BinKind::Range { lower, upper },
-                add(&counts[start..end]),
-                false,
-            ));
+            let upper = if k + 1 < ends.len() { Some(edges[occupied[end - 1]]) } else { None };
+            bins.push(self.totals.bin(BinKind::Range { lower, upper }, add(&counts[start..end]), false));
             (start, lower) = (end, upper);
         }
         if bins.is_empty() {
-            bins.push(self.totals.bin(
-                BinKind::Range {
-                    lower: None,
-                    upper: None,
-                },
-                [0.0, 0.0],
-                true,
-            ));
+            bins.push(self.totals.bin(BinKind::Range { lower: None, upper: None }, [0.0, 0.0], true));
         }
         (bins, trend, self.flat(&counts, ends.len()))
     }
@@ -432,42 +336,21 @@ impl Merge<'_> {
         };
         // The group of rare levels and of levels not agreed on ("other" has the index levels.len()).
         let rest: Vec<usize> = small.into_iter().chain([levels.len()]).collect();
-        let rest_counts = rest
-            .iter()
-            .fold([0.0, 0.0], |s, &i| [s[0] + cells[i][0], s[1] + cells[i][1]]);
+        let rest_counts = rest.iter().fold([0.0, 0.0], |s, &i| [s[0] + cells[i][0], s[1] + cells[i][1]]);
         let rest_is_neutral = rest_counts[0] + rest_counts[1] < self.options.min_bin_rows;
         if !rest_is_neutral {
             groups.push(rest.clone());
         }
-        let count = |group: &[usize]| {
-            group
-                .iter()
-                .fold([0.0, 0.0], |s, &i| [s[0] + cells[i][0], s[1] + cells[i][1]])
-        };
-        groups.sort_by(|a, b| {
-            self.totals
-                .woe(count(a))
-                .total_cmp(&self.totals.woe(count(b)))
-        });
+        let count = |group: &[usize]| group.iter().fold([0.0, 0.0], |s, &i| [s[0] + cells[i][0], s[1] + cells[i][1]]);
+        groups.sort_by(|a, b| self.totals.woe(count(a)).total_cmp(&self.totals.woe(count(b))));
         let counts: Vec<[f64; 2]> = groups.iter().map(|g| count(g)).collect();
         let ends = self.best(&counts, Trend::Increasing).1;
         let (mut bins, mut start) = (Vec::new(), 0);
         let mut push = |members: &mut Vec<usize>, neutral: bool| {
             members.sort_unstable();
             let other = members.last() == Some(&levels.len());
-            let names = members
-                .iter()
-                .filter(|&&i| i < levels.len())
-                .map(|&i| levels[i].clone())
-                .collect();
-            bins.push(self.totals.bin(
-                BinKind::Levels {
-                    levels: names,
-                    other,
-                },
-                count(members),
-                neutral,
-            ));
+            let names = members.iter().filter(|&&i| i < levels.len()).map(|&i| levels[i].clone()).collect();
+            bins.push(self.totals.bin(BinKind::Levels { levels: names, other }, count(members), neutral));
         };
         for &end in &ends {
             push(&mut groups[start..end].concat(), false);
@@ -591,12 +474,7 @@ impl Binning {
     /// Position in `bins` of a level by its text; a text that was not agreed on is "other".
     pub fn bin_of_text(&self, text: &str) -> usize {
         let agreed = self.levels.as_deref().unwrap_or_default();
-        self.bin_of_level(
-            agreed
-                .iter()
-                .position(|l| l == text)
-                .unwrap_or(agreed.len()),
-        )
+        self.bin_of_level(agreed.iter().position(|l| l == text).unwrap_or(agreed.len()))
     }
 
     /// WOE of a number; NaN is missing.
@@ -606,42 +484,23 @@ impl Binning {
 
     /// WOE of an agreed level by its index, as in [`Binning::bin_of_level`].
     pub fn woe_of_level(&self, index: usize) -> f64 {
-        self.bins
-            .get(self.bin_of_level(index))
-            .map_or(0.0, |b| b.woe)
+        self.bins.get(self.bin_of_level(index)).map_or(0.0, |b| b.woe)
     }
 
     /// Bin of each row of the table, found by the column's name.
     pub fn bins_of(&self, table: &Table) -> Result<Vec<usize>, StatisticsError> {
-        let kind = || StatisticsError::Kind {
-            column: self.column.clone(),
-        };
+        let kind = || StatisticsError::Kind { column: self.column.clone() };
         let index = table.specs.iter().position(|s| s.name == self.column);
-        let index = index.ok_or_else(|| StatisticsError::Absent {
-            column: self.column.clone(),
-        })?;
-        match (
-            table.columns.get(index),
-            &self.levels,
-            &table.specs[index].kind,
-        ) {
-            (Some(Column::Numeric(values)), None, _) => {
-                Ok(values.iter().map(|&x| self.bin_of_numeric(x)).collect())
-            }
-            (
-                Some(Column::Categorical(values)),
-                Some(_),
-                crate::table::ColumnKind::Categorical { levels },
-            ) => {
+        let index = index.ok_or_else(|| StatisticsError::Absent { column: self.column.clone() })?;
+        match (table.columns.get(index), &self.levels, &table.specs[index].kind) {
+            (Some(Column::Numeric(values)), None, _) => Ok(values.iter().map(|&x| self.bin_of_numeric(x)).collect()),
+            (Some(Column::Categorical(values)), Some(_), crate::table::ColumnKind::Categorical { levels }) => {
                 // The table may list its levels in another order than the model: go by the text.
                 let of_text = levels.iter().map(|l| self.bin_of_text(l));
                 let other = self.bin_of_level(self.levels.as_deref().map_or(0, <[String]>::len));
                 let by_index: Vec<usize> = of_text.chain([other]).collect();
                 let missing = self.bins.len().saturating_sub(1);
-                Ok(values
-                    .iter()
-                    .map(|&l| by_index.get(l as usize).copied().unwrap_or(missing))
-                    .collect())
+                Ok(values.iter().map(|&l| by_index.get(l as usize).copied().unwrap_or(missing)).collect())
             }
             _ => Err(kind()),
         }
@@ -659,11 +518,7 @@ pub struct Matrix {
 impl Matrix {
     /// A matrix from its entries, row by row; `None` when `data` has not `rows * columns` entries.
     pub fn new(rows: usize, columns: usize, data: Vec<f64>) -> Option<Matrix> {
-        (rows.checked_mul(columns) == Some(data.len())).then_some(Matrix {
-            rows,
-            columns,
-            data,
-        })
+        (rows.checked_mul(columns) == Some(data.len())).then_some(Matrix { rows, columns, data })
     }
 
     /// Number of rows.
@@ -678,9 +533,7 @@ impl Matrix {
 
     /// One row; empty when there is no such row.
     pub fn row(&self, row: usize) -> &[f64] {
-        self.data
-            .get(row * self.columns..(row + 1) * self.columns)
-            .unwrap_or_default()
+        self.data.get(row * self.columns..(row + 1) * self.columns).unwrap_or_default()
     }
 
     /// All entries, row by row.
@@ -710,49 +563,23 @@ pub fn woe_matrix(table: &Table, binnings: &[Binning]) -> Result<Matrix, Statist
 }
 
 /// WOE values and labels of the rows of one split.
-pub fn design(
-    table: &Table,
-    binnings: &[Binning],
-    split: Split,
-) -> Result<Design, StatisticsError> {
+pub fn design(table: &Table, binnings: &[Binning], split: Split) -> Result<Design, StatisticsError> {
     let rows = crate::grid::rows_of(table, split);
     let good = rows.iter().map(|&row| !table.label[row]).collect();
-    Ok(Design {
-        x: woe_rows(table, binnings, &rows)?,
-        good,
-    })
+    Ok(Design { x: woe_rows(table, binnings, &rows)?, good })
 }
 
 /// Largest |WOE| of the bins: the public bound on the entries of [`woe_matrix`].
 pub fn max_abs_woe(binnings: &[Binning]) -> f64 {
-    binnings
-        .iter()
-        .flat_map(|b| &b.bins)
-        .fold(0.0, |m, b| m.max(b.woe.abs()))
+    binnings.iter().flat_map(|b| &b.bins).fold(0.0, |m, b| m.max(b.woe.abs()))
 }
 
-fn woe_rows(
-    table: &Table,
-    binnings: &[Binning],
-    rows: &[usize],
-) -> Result<Matrix, StatisticsError> {
+fn woe_rows(table: &Table, binnings: &[Binning], rows: &[usize]) -> Result<Matrix, StatisticsError> {
     validate(table)?;
-    let bins = binnings
-        .iter()
-        .map(|b| b.bins_of(table))
-        .collect::<Result<Vec<_>, _>>()?;
+    let bins = binnings.iter().map(|b| b.bins_of(table)).collect::<Result<Vec<_>, _>>()?;
     let mut data = Vec::with_capacity(rows.len() * binnings.len());
     for &row in rows {
-        data.extend(
-            binnings
-                .iter()
-                .zip(&bins)
-                .map(|(b, at)| b.bins.get(at[row]).map_or(0.0, |bin| bin.woe)),
-        );
+        data.extend(binnings.iter().zip(&bins).map(|(b, at)| b.bins.get(at[row]).map_or(0.0, |bin| bin.woe)));
     }
-    Ok(Matrix {
-        rows: rows.len(),
-        columns: binnings.len(),
-        data,
-    })
+    Ok(Matrix { rows: rows.len(), columns: binnings.len(), data })
 }

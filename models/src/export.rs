@@ -90,56 +90,23 @@ pub fn warning_term(warning: Warning) -> Term {
 /// What a tier means.
 pub fn tier_term(tier: Tier) -> Term {
     match tier {
-        Tier::A => Term {
-            en: "A: unsecured credit possible",
-            zh: "A 类：可信用放款",
-        },
-        Tier::B => Term {
-            en: "B: watch",
-            zh: "B 类：关注",
-        },
-        Tier::C => Term {
-            en: "C: restrict",
-            zh: "C 类：审慎",
-        },
-        Tier::D => Term {
-            en: "D: cap the limit, ask for a guarantee",
-            zh: "D 类：限额并要求担保或保险",
-        },
+        Tier::A => Term { en: "A: unsecured credit possible", zh: "A 类：可信用放款" },
+        Tier::B => Term { en: "B: watch", zh: "B 类：关注" },
+        Tier::C => Term { en: "C: restrict", zh: "C 类：审慎" },
+        Tier::D => Term { en: "D: cap the limit, ask for a guarantee", zh: "D 类：限额并要求担保或保险" },
     }
 }
 
 /// A bin in words: `<= 5`, `5 < x <= 20`, `CA, NV + other`, `missing`.
 pub fn bin_label(bin: &Bin) -> String {
     match &bin.kind {
-        BinKind::Range {
-            lower: None,
-            upper: None,
-        } => terms::ALL_VALUES.en.to_owned(),
-        BinKind::Range {
-            lower: None,
-            upper: Some(u),
-        } => format!("<= {u}"),
-        BinKind::Range {
-            lower: Some(l),
-            upper: None,
-        } => format!("> {l}"),
-        BinKind::Range {
-            lower: Some(l),
-            upper: Some(u),
-        } => format!("{l} < x <= {u}"),
-        BinKind::Levels {
-            levels,
-            other: false,
-        } => levels.join(", "),
-        BinKind::Levels {
-            levels,
-            other: true,
-        } if levels.is_empty() => terms::OTHER.en.to_owned(),
-        BinKind::Levels {
-            levels,
-            other: true,
-        } => format!("{} + {}", levels.join(", "), terms::OTHER.en),
+        BinKind::Range { lower: None, upper: None } => terms::ALL_VALUES.en.to_owned(),
+        BinKind::Range { lower: None, upper: Some(u) } => format!("<= {u}"),
+        BinKind::Range { lower: Some(l), upper: None } => format!("> {l}"),
+        BinKind::Range { lower: Some(l), upper: Some(u) } => format!("{l} < x <= {u}"),
+        BinKind::Levels { levels, other: false } => levels.join(", "),
+        BinKind::Levels { levels, other: true } if levels.is_empty() => terms::OTHER.en.to_owned(),
+        BinKind::Levels { levels, other: true } => format!("{} + {}", levels.join(", "), terms::OTHER.en),
         BinKind::Missing => terms::MISSING.en.to_owned(),
     }
 }
@@ -205,28 +172,16 @@ pub fn scorecard_csv(scorecard: &Scorecard) -> String {
 }
 
 fn rate(good: f64, bad: f64) -> String {
-    if good + bad > 0.0 {
-        format!("{:.4}", bad / (good + bad))
-    } else {
-        String::new()
-    }
+    if good + bad > 0.0 { format!("{:.4}", bad / (good + bad)) } else { String::new() }
 }
 
 fn number(x: f64) -> String {
-    if x != 0.0 && x.abs() < 1e-4 {
-        format!("{x:.2e}")
-    } else {
-        format!("{x:.6}")
-    }
+    if x != 0.0 && x.abs() < 1e-4 { format!("{x:.2e}") } else { format!("{x:.6}") }
 }
 
 /// Text that no spreadsheet takes for a formula.
 fn plain(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 
 /// The scorecard as indented JSON; reading it back gives the same value to the last bit.

@@ -38,9 +38,7 @@ pub enum GlmError {
         events: f64,
     },
     /// A column is a combination of others (`ridge` too small to tell them apart).
-    #[error(
-        "column `{column}` is a linear combination of {others:?}: drop one of them, or raise `ridge`"
-    )]
+    #[error("column `{column}` is a linear combination of {others:?}: drop one of them, or raise `ridge`")]
     Collinear {
         /// The dependent column, or `(intercept)`.
         column: String,
@@ -56,9 +54,7 @@ pub enum GlmError {
         column: String,
     },
     /// The rounds are used up.
-    #[error(
-        "no convergence in {rounds} rounds (largest step {step:e}): raise `max_rounds` or `ridge`"
-    )]
+    #[error("no convergence in {rounds} rounds (largest step {step:e}): raise `max_rounds` or `ridge`")]
     NotConverged {
         /// Rounds used.
         rounds: usize,
@@ -111,16 +107,10 @@ impl LogisticStatistics {
     pub fn from_slice(columns: usize, values: &[f64]) -> Result<Self, GlmError> {
         let expected = Self::len_for(columns);
         if values.len() != expected {
-            return Err(GlmError::Length {
-                what: "logistic statistics",
-                expected,
-                found: values.len(),
-            });
+            return Err(GlmError::Length { what: "logistic statistics", expected, found: values.len() });
         }
         if values.iter().any(|v| !v.is_finite()) {
-            return Err(GlmError::NotFinite {
-                what: "logistic statistics",
-            });
+            return Err(GlmError::NotFinite { what: "logistic statistics" });
         }
         let (gradient, hessian) = values[3..].split_at(columns + 1);
         Ok(LogisticStatistics {
@@ -152,41 +142,23 @@ pub fn sigmoid(eta: f64) -> f64 {
 
 /// `ln(1 + exp(x))` without overflow.
 fn softplus(x: f64) -> f64 {
-    if x > 0.0 {
-        x + libm::log1p(libm::exp(-x))
-    } else {
-        libm::log1p(libm::exp(x))
-    }
+    if x > 0.0 { x + libm::log1p(libm::exp(-x)) } else { libm::log1p(libm::exp(x)) }
 }
 
 /// Local half of one Newton round: the sums over the rows of `x` (rows x p), `y` = event, at `beta` (intercept first).
-pub fn logistic_statistics(
-    x: &Matrix,
-    y: &[bool],
-    beta: &[f64],
-) -> Result<LogisticStatistics, GlmError> {
+pub fn logistic_statistics(x: &Matrix, y: &[bool], beta: &[f64]) -> Result<LogisticStatistics, GlmError> {
     let p = x.columns();
     if y.len() != x.rows() {
-        return Err(GlmError::Length {
-            what: "labels",
-            expected: x.rows(),
-            found: y.len(),
-        });
+        return Err(GlmError::Length { what: "labels", expected: x.rows(), found: y.len() });
     }
     if beta.len() != p + 1 {
-        return Err(GlmError::Length {
-            what: "beta",
-            expected: p + 1,
-            found: beta.len(),
-        });
+        return Err(GlmError::Length { what: "beta", expected: p + 1, found: beta.len() });
     }
     if beta.iter().any(|b| !b.is_finite()) {
         return Err(GlmError::NotFinite { what: "beta" });
     }
     if x.as_slice().iter().any(|v| !v.is_finite()) {
-        return Err(GlmError::NotFinite {
-            what: "the design matrix",
-        });
+        return Err(GlmError::NotFinite { what: "the design matrix" });
     }
     let mut s = LogisticStatistics {
         rows: x.rows() as f64,
@@ -198,11 +170,7 @@ pub fn logistic_statistics(
     let mut row = vec![1.0; p + 1];
     for (i, &event) in y.iter().enumerate() {
         row[1..].copy_from_slice(x.row(i));
-        let eta = row
-            .iter()
-            .zip(beta)
-            .fold(0.0, |sum, (x, b)| sum + x * b)
-            .clamp(-MAX_ETA, MAX_ETA);
+        let eta = row.iter().zip(beta).fold(0.0, |sum, (x, b)| sum + x * b).clamp(-MAX_ETA, MAX_ETA);
         let probability = sigmoid(eta);
         s.log_likelihood -= softplus(if event { -eta } else { eta });
         let residual = f64::from(u8::from(event)) - probability;
@@ -234,11 +202,7 @@ pub struct NewtonOptions {
 
 impl Default for NewtonOptions {
     fn default() -> Self {
-        NewtonOptions {
-            ridge: 1.0,
-            tolerance: 1e-6,
-            max_rounds: 25,
-        }
+        NewtonOptions { ridge: 1.0, tolerance: 1e-6, max_rounds: 25 }
     }
 }
 
@@ -246,27 +210,11 @@ impl NewtonOptions {
     /// Checks the ranges of the options.
     pub fn validate(&self) -> Result<(), GlmError> {
         let rule = |ok: bool, option, allowed| {
-            if ok {
-                Ok(())
-            } else {
-                Err(GlmError::Option { option, allowed })
-            }
+            if ok { Ok(()) } else { Err(GlmError::Option { option, allowed }) }
         };
-        rule(
-            self.ridge.is_finite() && self.ridge >= 0.0,
-            "ridge",
-            "0 or more",
-        )?;
-        rule(
-            self.tolerance > 0.0 && self.tolerance <= 0.1,
-            "tolerance",
-            "above 0, at most 0.1",
-        )?;
-        rule(
-            (1..=1000).contains(&self.max_rounds),
-            "max_rounds",
-            "1 to 1000",
-        )
+        rule(self.ridge.is_finite() && self.ridge >= 0.0, "ridge", "0 or more")?;
+        rule(self.tolerance > 0.0 && self.tolerance <= 0.1, "tolerance", "above 0, at most 0.1")?;
+        rule((1..=1000).contains(&self.max_rounds), "max_rounds", "1 to 1000")
     }
 }
 
@@ -321,14 +269,7 @@ impl Newton {
     pub fn new(columns: Vec<String>, options: NewtonOptions) -> Result<Newton, GlmError> {
         options.validate()?;
         let beta = vec![0.0; columns.len() + 1];
-        Ok(Newton {
-            columns,
-            options,
-            beta,
-            round: 0,
-            resolution: Resolution::default(),
-            best: None,
-        })
+        Ok(Newton { columns, options, beta, round: 0, resolution: Resolution::default(), best: None })
     }
 
     /// The same regression on sums that are exact up to `resolution` only.
@@ -339,16 +280,10 @@ impl Newton {
     /// The same regression from another point: `beta` has `p + 1` entries, intercept first.
     pub fn starting_at(self, beta: Vec<f64>) -> Result<Newton, GlmError> {
         if beta.len() != self.beta.len() {
-            return Err(GlmError::Length {
-                what: "starting point",
-                expected: self.beta.len(),
-                found: beta.len(),
-            });
+            return Err(GlmError::Length { what: "starting point", expected: self.beta.len(), found: beta.len() });
         }
         if beta.iter().any(|b| !b.is_finite()) {
-            return Err(GlmError::NotFinite {
-                what: "starting point",
-            });
+            return Err(GlmError::NotFinite { what: "starting point" });
         }
         Ok(Newton { beta, ..self })
     }
@@ -375,126 +310,61 @@ impl Newton {
 
     /// What follows from the summed statistics at [`Newton::beta`].
     pub fn step(&self, statistics: &LogisticStatistics) -> NewtonOutcome {
-        self.advance(statistics)
-            .unwrap_or_else(NewtonOutcome::Failed)
+        self.advance(statistics).unwrap_or_else(NewtonOutcome::Failed)
     }
 
     fn advance(&self, s: &LogisticStatistics) -> Result<NewtonOutcome, GlmError> {
         let p = self.columns.len();
         let s = &LogisticStatistics::from_slice(p, &s.to_vec())?;
         if !(s.events >= 1.0 && s.events <= s.rows - 1.0) {
-            return Err(GlmError::OneClass {
-                rows: s.rows,
-                events: s.events,
-            });
+            return Err(GlmError::OneClass { rows: s.rows, events: s.events });
         }
         let round = self.round + 1;
-        let objective = s.log_likelihood
-            - self.options.ridge / 2.0 * self.beta[1..].iter().fold(0.0, |t, b| t + b * b);
+        let objective = s.log_likelihood - self.options.ridge / 2.0 * self.beta[1..].iter().fold(0.0, |t, b| t + b * b);
         let slack = 1e-9 * (1.0 + objective.abs()) + 2.0 * self.resolution.log_likelihood;
-        if let Some(best) = self
-            .best
-            .as_ref()
-            .filter(|best| objective < best.objective - slack)
-        {
-            let beta: Vec<f64> = self
-                .beta
-                .iter()
-                .zip(&best.beta)
-                .map(|(b, a)| (a + b) / 2.0)
-                .collect();
+        if let Some(best) = self.best.as_ref().filter(|best| objective < best.objective - slack) {
+            let beta: Vec<f64> = self.beta.iter().zip(&best.beta).map(|(b, a)| (a + b) / 2.0).collect();
             self.check_rounds(round, largest(&beta, &best.beta))?;
-            return Ok(NewtonOutcome::Backtrack(Newton {
-                beta,
-                round,
-                ..self.clone()
-            }));
+            return Ok(NewtonOutcome::Backtrack(Newton { beta, round, ..self.clone() }));
         }
         let mut hessian = Symmetric::new(p + 1, &s.hessian);
         for j in 1..=p {
             hessian.add_to_diagonal(j, self.options.ridge);
         }
-        let factor = hessian
-            .factor(1e-10)
-            .map_err(|d| self.collinear(&hessian, d.0))?;
-        let gradient: Vec<f64> = (0..=p)
-            .map(|j| {
-                s.gradient[j]
-                    - if j == 0 {
-                        0.0
-                    } else {
-                        self.options.ridge * self.beta[j]
-                    }
-            })
-            .collect();
+        let factor = hessian.factor(1e-10).map_err(|d| self.collinear(&hessian, d.0))?;
+        let gradient: Vec<f64> =
+            (0..=p).map(|j| s.gradient[j] - if j == 0 { 0.0 } else { self.options.ridge * self.beta[j] }).collect();
         let step = factor.solve(&gradient);
         let moved = step.iter().fold(0.0f64, |m, d| m.max(d.abs()));
         let still = gradient.iter().all(|g| g.abs() <= self.resolution.gradient);
         if moved <= self.options.tolerance || still {
-            return Ok(NewtonOutcome::Converged(self.fit(
-                s,
-                objective,
-                round,
-                &hessian,
-                &factor.inverse_diagonal(),
-            )));
+            return Ok(NewtonOutcome::Converged(self.fit(s, objective, round, &hessian, &factor.inverse_diagonal())));
         }
         let beta: Vec<f64> = self.beta.iter().zip(&step).map(|(b, d)| b + d).collect();
         if let Some(j) = (1..=p).find(|&j| beta[j].abs() > 100.0) {
-            return Err(GlmError::Separation {
-                column: self.columns[j - 1].clone(),
-            });
+            return Err(GlmError::Separation { column: self.columns[j - 1].clone() });
         }
         self.check_rounds(round, moved)?;
-        let best = Some(Best {
-            beta: self.beta.clone(),
-            objective,
-        });
-        Ok(NewtonOutcome::Continue(Newton {
-            beta,
-            round,
-            best,
-            ..self.clone()
-        }))
+        let best = Some(Best { beta: self.beta.clone(), objective });
+        Ok(NewtonOutcome::Continue(Newton { beta, round, best, ..self.clone() }))
     }
 
     fn check_rounds(&self, round: usize, step: f64) -> Result<(), GlmError> {
-        if round >= self.options.max_rounds {
-            Err(GlmError::NotConverged {
-                rounds: round,
-                step,
-            })
-        } else {
-            Ok(())
-        }
+        if round >= self.options.max_rounds { Err(GlmError::NotConverged { rounds: round, step }) } else { Ok(()) }
     }
 
     fn name(&self, j: usize) -> String {
-        if j == 0 {
-            "(intercept)".to_owned()
-        } else {
-            self.columns[j - 1].clone()
-        }
+        if j == 0 { "(intercept)".to_owned() } else { self.columns[j - 1].clone() }
     }
 
     fn collinear(&self, hessian: &Symmetric, j: usize) -> GlmError {
         let scaled = hessian.correlation();
         let mut before: Vec<usize> = (0..j).collect();
         before.sort_by(|&a, &b| scaled.at(b, j).abs().total_cmp(&scaled.at(a, j).abs()));
-        GlmError::Collinear {
-            column: self.name(j),
-            others: before.iter().take(3).map(|&k| self.name(k)).collect(),
-        }
+        GlmError::Collinear { column: self.name(j), others: before.iter().take(3).map(|&k| self.name(k)).collect() }
     }
 
-    fn fit(
-        &self,
-        s: &LogisticStatistics,
-        objective: f64,
-        rounds: usize,
-        hessian: &Symmetric,
-        variance: &[f64],
-    ) -> Fit {
+    fn fit(&self, s: &LogisticStatistics, objective: f64, rounds: usize, hessian: &Symmetric, variance: &[f64]) -> Fit {
         let share = s.events / s.rows;
         let coefficients = self
             .beta
@@ -518,8 +388,7 @@ impl Newton {
             rows: s.rows,
             events: s.events,
             log_likelihood: s.log_likelihood,
-            null_log_likelihood: s.rows
-                * (share * libm::log(share) + (1.0 - share) * libm::log(1.0 - share)),
+            null_log_likelihood: s.rows * (share * libm::log(share) + (1.0 - share) * libm::log(1.0 - share)),
             penalised_log_likelihood: objective,
             condition_number: hessian.condition_number(),
             ridge: self.options.ridge,
@@ -617,31 +486,22 @@ pub fn offset_recalibration(
     kind: RecalibrationKind,
 ) -> Result<Recalibration, GlmError> {
     if log_odds.len() != good.len() {
-        return Err(GlmError::Length {
-            what: "labels",
-            expected: log_odds.len(),
-            found: good.len(),
-        });
+        return Err(GlmError::Length { what: "labels", expected: log_odds.len(), found: good.len() });
     }
     if log_odds.iter().any(|x| !x.is_finite()) {
-        return Err(GlmError::NotFinite {
-            what: "the log-odds",
-        });
+        return Err(GlmError::NotFinite { what: "the log-odds" });
     }
     const RIDGE: f64 = 1.0;
     let slope_free = kind == RecalibrationKind::InterceptAndSlope;
     let objective = |a: f64, b: f64| {
         let rows = log_odds.iter().zip(good);
-        let fit = rows.fold(0.0, |sum, (&x, &y)| {
-            sum - softplus(if y { -(a + b * x) } else { a + b * x })
-        });
+        let fit = rows.fold(0.0, |sum, (&x, &y)| sum - softplus(if y { -(a + b * x) } else { a + b * x }));
         fit - RIDGE / 2.0 * (a * a + (b - 1.0) * (b - 1.0))
     };
     let (mut a, mut b) = (0.0, 1.0);
     let mut value = objective(a, b);
     for round in 0..100 {
-        let (mut ga, mut gb, mut haa, mut hab, mut hbb) =
-            (-RIDGE * a, -RIDGE * (b - 1.0), RIDGE, 0.0, RIDGE);
+        let (mut ga, mut gb, mut haa, mut hab, mut hbb) = (-RIDGE * a, -RIDGE * (b - 1.0), RIDGE, 0.0, RIDGE);
         for (&x, &y) in log_odds.iter().zip(good) {
             let p = sigmoid(a + b * x);
             let (r, w) = (f64::from(u8::from(y)) - p, p * (1.0 - p));
@@ -653,10 +513,7 @@ pub fn offset_recalibration(
         }
         let (mut da, mut db) = if slope_free {
             let determinant = haa * hbb - hab * hab;
-            (
-                (hbb * ga - hab * gb) / determinant,
-                (haa * gb - hab * ga) / determinant,
-            )
+            ((hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant)
         } else {
             (ga / haa, 0.0)
         };
@@ -670,23 +527,12 @@ pub fn offset_recalibration(
         }
         let moved = da.abs().max(db.abs());
         if moved < 1e-10 || next < value {
-            return Ok(Recalibration {
-                intercept: a,
-                slope: b,
-                rows: good.len(),
-            });
+            return Ok(Recalibration { intercept: a, slope: b, rows: good.len() });
         }
         (a, b, value) = (a + da, b + db, next);
         if round == 99 {
-            return Err(GlmError::NotConverged {
-                rounds: 100,
-                step: moved,
-            });
+            return Err(GlmError::NotConverged { rounds: 100, step: moved });
         }
     }
-    Ok(Recalibration {
-        intercept: a,
-        slope: b,
-        rows: good.len(),
-    })
+    Ok(Recalibration { intercept: a, slope: b, rows: good.len() })
 }

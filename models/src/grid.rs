@@ -51,9 +51,7 @@ pub enum StatisticsError {
         column: String,
     },
     /// A value is infinite.
-    #[error(
-        "column `{column}` holds an infinite value in row {row}: clean the source, or leave the field empty"
-    )]
+    #[error("column `{column}` holds an infinite value in row {row}: clean the source, or leave the field empty")]
     Infinite {
         /// Name of the column.
         column: String,
@@ -98,20 +96,13 @@ pub enum StatisticsError {
 pub fn validate(table: &Table) -> Result<(), StatisticsError> {
     let rows = table.rows();
     if table.columns.len() != table.specs.len() {
-        return Err(StatisticsError::Columns {
-            expected: table.specs.len(),
-            found: table.columns.len(),
-        });
+        return Err(StatisticsError::Columns { expected: table.specs.len(), found: table.columns.len() });
     }
     let same = |column: &str, found: usize| {
         if found == rows {
             Ok(())
         } else {
-            Err(StatisticsError::Rows {
-                column: column.to_owned(),
-                expected: rows,
-                found,
-            })
+            Err(StatisticsError::Rows { column: column.to_owned(), expected: rows, found })
         }
     };
     same("split", table.split.len())?;
@@ -120,25 +111,16 @@ pub fn validate(table: &Table) -> Result<(), StatisticsError> {
         match (&spec.kind, column) {
             (ColumnKind::Numeric, Column::Numeric(values)) => {
                 if let Some(row) = values.iter().position(|x| x.is_infinite()) {
-                    return Err(StatisticsError::Infinite {
-                        column: spec.name.clone(),
-                        row,
-                    });
+                    return Err(StatisticsError::Infinite { column: spec.name.clone(), row });
                 }
             }
             (ColumnKind::Categorical { levels }, Column::Categorical(values)) => {
                 if let Some(row) = values.iter().position(|&x| x as usize > levels.len() + 1) {
-                    return Err(StatisticsError::Level {
-                        column: spec.name.clone(),
-                        row,
-                        level: values[row],
-                    });
+                    return Err(StatisticsError::Level { column: spec.name.clone(), row, level: values[row] });
                 }
             }
             _ => {
-                return Err(StatisticsError::Kind {
-                    column: spec.name.clone(),
-                });
+                return Err(StatisticsError::Kind { column: spec.name.clone() });
             }
         }
     }
@@ -147,26 +129,15 @@ pub fn validate(table: &Table) -> Result<(), StatisticsError> {
 
 /// Row numbers of one split, ascending.
 pub fn rows_of(table: &Table, split: Split) -> Vec<usize> {
-    (0..table.rows())
-        .filter(|&row| table.split[row] == split)
-        .collect()
+    (0..table.rows()).filter(|&row| table.split[row] == split).collect()
 }
 
 fn check_counts(counts: &[f64], expected: usize) -> Result<(), StatisticsError> {
     if counts.len() != expected {
-        return Err(StatisticsError::Length {
-            expected,
-            found: counts.len(),
-        });
+        return Err(StatisticsError::Length { expected, found: counts.len() });
     }
-    match counts
-        .iter()
-        .position(|&c| !(c >= 0.0 && c.is_finite() && libm::floor(c) == c))
-    {
-        Some(index) => Err(StatisticsError::NotACount {
-            index,
-            value: counts[index],
-        }),
+    match counts.iter().position(|&c| !(c >= 0.0 && c.is_finite() && libm::floor(c) == c)) {
+        Some(index) => Err(StatisticsError::NotACount { index, value: counts[index] }),
         None => Ok(()),
     }
 }
@@ -201,11 +172,7 @@ impl CoarseGrid {
         let first = (1023 + Self::MIN_EXPONENT) << Self::PER_OCTAVE_BITS;
         let index = (magnitude >> (52 - Self::PER_OCTAVE_BITS)) as i64 - first;
         let index = index.clamp(0, Self::SIDE as i64 - 1) as usize;
-        if x > 0.0 {
-            Self::ZERO + 1 + index
-        } else {
-            Self::ZERO - 1 - index
-        }
+        if x > 0.0 { Self::ZERO + 1 + index } else { Self::ZERO - 1 - index }
     }
 
     /// Open lower end of a cell, as if nothing was clamped; the cell of zero has both ends at 0.
@@ -249,32 +216,17 @@ impl FineGrid {
     /// where one is near, because people choose round numbers: 50,000 is a cut, 50,123.7 is not.
     pub fn from_coarse(counts: &[f64], cells: usize) -> Result<FineGrid, StatisticsError> {
         check_counts(counts, CoarseGrid::CELLS)?;
-        let occupied: Vec<(usize, f64)> = counts
-            .iter()
-            .copied()
-            .enumerate()
-            .filter(|&(_, n)| n > 0.0)
-            .collect();
+        let occupied: Vec<(usize, f64)> = counts.iter().copied().enumerate().filter(|&(_, n)| n > 0.0).collect();
         let Some(&(last, _)) = occupied.last() else {
             return Ok(FineGrid { edges: Vec::new() });
         };
         let cells = cells.max(2);
         // A cut is (position, may it move).
-        let mut cuts = if occupied.len() <= cells {
-            divided(&occupied, cells)
-        } else {
-            quantiles(&occupied, cells)
-        };
+        let mut cuts = if occupied.len() <= cells { divided(&occupied, cells) } else { quantiles(&occupied, cells) };
         cuts.sort_by(|a, b| a.0.total_cmp(&b.0));
         cuts.dedup_by(|a, b| a.0 == b.0);
         cuts.retain(|&(x, _)| x < CoarseGrid::upper(last));
-        Ok(FineGrid {
-            edges: rounded(
-                &cuts,
-                CoarseGrid::lower(occupied[0].0),
-                CoarseGrid::upper(last),
-            ),
-        })
+        Ok(FineGrid { edges: rounded(&cuts, CoarseGrid::lower(occupied[0].0), CoarseGrid::upper(last)) })
     }
 
     /// Number of cells.
@@ -328,11 +280,7 @@ fn quantiles(occupied: &[(usize, f64)], cells: usize) -> Vec<(f64, bool)> {
         }
     }
     let parts = cells.saturating_sub(cuts.len()).max(2);
-    let rest = || {
-        occupied
-            .iter()
-            .filter(|&&(cell, _)| cell != CoarseGrid::ZERO)
-    };
+    let rest = || occupied.iter().filter(|&&(cell, _)| cell != CoarseGrid::ZERO);
     let total: f64 = rest().map(|&(_, n)| n).sum();
     let (mut below, mut k) = (0.0, 1usize);
     for &(cell, count) in rest() {
@@ -353,11 +301,7 @@ fn rounded(cuts: &[(f64, bool)], lowest: f64, highest: f64) -> Vec<f64> {
     for (i, &(x, movable)) in cuts.iter().enumerate() {
         let before = if i > 0 { cuts[i - 1].0 } else { lowest };
         let after = cuts.get(i + 1).map_or(highest, |&(y, _)| y);
-        let edge = if movable {
-            roundest(x - (x - before) / 4.0, x + (after - x) / 4.0, x)
-        } else {
-            x
-        };
+        let edge = if movable { roundest(x - (x - before) / 4.0, x + (after - x) / 4.0, x) } else { x };
         if edges.last().is_none_or(|&e| e < edge) {
             edges.push(edge);
         }
@@ -369,11 +313,7 @@ fn rounded(cuts: &[(f64, bool)], lowest: f64, highest: f64) -> Vec<f64> {
 fn roundest(low: f64, high: f64, x: f64) -> f64 {
     for decimals in (-13i32..=12).rev().map(|d| -d) {
         let scale = (0..decimals.unsigned_abs()).fold(1.0f64, |p, _| p * 10.0);
-        let candidate = if decimals < 0 {
-            libm::round(x / scale) * scale
-        } else {
-            libm::round(x * scale) / scale
-        };
+        let candidate = if decimals < 0 { libm::round(x / scale) * scale } else { libm::round(x * scale) / scale };
         if candidate >= low && candidate <= high {
             return candidate + 0.0;
         }
@@ -391,12 +331,7 @@ pub struct ProfileLayout {
 impl ProfileLayout {
     /// Layout for the columns of a job.
     pub fn new(specs: &[ColumnSpec]) -> Self {
-        ProfileLayout {
-            numeric: specs
-                .iter()
-                .map(|s| s.kind == ColumnKind::Numeric)
-                .collect(),
-        }
+        ProfileLayout { numeric: specs.iter().map(|s| s.kind == ColumnKind::Numeric).collect() }
     }
 
     /// Number of entries of the vector.
@@ -427,11 +362,7 @@ impl ProfileLayout {
                 })
             })
             .collect();
-        Ok(Profile {
-            rows: counts[0],
-            bads: counts[1],
-            columns,
-        })
+        Ok(Profile { rows: counts[0], bads: counts[1], columns })
     }
 }
 
@@ -467,12 +398,7 @@ pub fn profile(table: &Table, split: Split) -> Result<Vec<f64>, StatisticsError>
         if let (Column::Numeric(values), Some(at)) = (column, layout.offset(index)) {
             for &row in &rows {
                 let x = values[row];
-                counts[at
-                    + if x.is_nan() {
-                        CoarseGrid::CELLS
-                    } else {
-                        CoarseGrid::cell(x)
-                    }] += 1.0;
+                counts[at + if x.is_nan() { CoarseGrid::CELLS } else { CoarseGrid::cell(x) }] += 1.0;
             }
         }
     }
@@ -480,25 +406,17 @@ pub fn profile(table: &Table, split: Split) -> Result<Vec<f64>, StatisticsError>
 }
 
 /// Round 1, second half: the grids of round 2 from the summed profile.
-pub fn grids(
-    specs: &[ColumnSpec],
-    profile: &[f64],
-    fine_cells: usize,
-) -> Result<Vec<ColumnGrid>, StatisticsError> {
+pub fn grids(specs: &[ColumnSpec], profile: &[f64], fine_cells: usize) -> Result<Vec<ColumnGrid>, StatisticsError> {
     let profile = ProfileLayout::new(specs).read(profile)?;
     specs
         .iter()
         .zip(&profile.columns)
         .map(|(spec, column)| match (&spec.kind, column) {
-            (ColumnKind::Categorical { levels }, _) => Ok(ColumnGrid::Categorical {
-                levels: levels.clone(),
-            }),
+            (ColumnKind::Categorical { levels }, _) => Ok(ColumnGrid::Categorical { levels: levels.clone() }),
             (ColumnKind::Numeric, Some(column)) => {
                 FineGrid::from_coarse(column.coarse, fine_cells).map(ColumnGrid::Numeric)
             }
-            (ColumnKind::Numeric, None) => Err(StatisticsError::Kind {
-                column: spec.name.clone(),
-            }),
+            (ColumnKind::Numeric, None) => Err(StatisticsError::Kind { column: spec.name.clone() }),
         })
         .collect()
 }
@@ -536,9 +454,7 @@ pub struct LabelCountsLayout {
 impl LabelCountsLayout {
     /// Layout for the agreed grids.
     pub fn new(grids: &[ColumnGrid]) -> Self {
-        LabelCountsLayout {
-            cells: grids.iter().map(|g| g.cells() + 1).collect(),
-        }
+        LabelCountsLayout { cells: grids.iter().map(|g| g.cells() + 1).collect() }
     }
 
     /// Number of entries of the vector.
@@ -560,11 +476,7 @@ impl LabelCountsLayout {
     pub fn read(&self, counts: &[f64]) -> Result<Vec<Vec<[f64; 2]>>, StatisticsError> {
         check_counts(counts, self.len())?;
         let mut pairs = counts.chunks_exact(2).map(|p| [p[0], p[1]]);
-        Ok(self
-            .cells
-            .iter()
-            .map(|&n| pairs.by_ref().take(n).collect())
-            .collect())
+        Ok(self.cells.iter().map(|&n| pairs.by_ref().take(n).collect()).collect())
     }
 }
 
@@ -572,30 +484,19 @@ impl LabelCountsLayout {
 pub fn label_counts(table: &Table, grids: &[ColumnGrid]) -> Result<Vec<f64>, StatisticsError> {
     validate(table)?;
     if grids.len() != table.columns.len() {
-        return Err(StatisticsError::Columns {
-            expected: grids.len(),
-            found: table.columns.len(),
-        });
+        return Err(StatisticsError::Columns { expected: grids.len(), found: table.columns.len() });
     }
     let layout = LabelCountsLayout::new(grids);
     let mut counts = vec![0.0; layout.len()];
     let rows = rows_of(table, Split::Train);
     for (index, (column, grid)) in table.columns.iter().zip(grids).enumerate() {
         let at = layout.offset(index);
-        let mut add =
-            |row: usize, cell: usize| counts[at + 2 * cell + usize::from(table.label[row])] += 1.0;
+        let mut add = |row: usize, cell: usize| counts[at + 2 * cell + usize::from(table.label[row])] += 1.0;
         match (column, grid, &table.specs[index].kind) {
             (Column::Numeric(values), ColumnGrid::Numeric(fine), _) => {
                 for &row in &rows {
                     let x = values[row];
-                    add(
-                        row,
-                        if x.is_nan() {
-                            fine.cells()
-                        } else {
-                            fine.cell(x)
-                        },
-                    );
+                    add(row, if x.is_nan() { fine.cells() } else { fine.cell(x) });
                 }
             }
             (
@@ -608,9 +509,7 @@ pub fn label_counts(table: &Table, grids: &[ColumnGrid]) -> Result<Vec<f64>, Sta
                 }
             }
             _ => {
-                return Err(StatisticsError::Kind {
-                    column: table.specs[index].name.clone(),
-                });
+                return Err(StatisticsError::Kind { column: table.specs[index].name.clone() });
             }
         }
     }

@@ -37,9 +37,7 @@ pub enum MetricsError {
         bad: f64,
     },
     /// A count is negative or not finite.
-    #[error(
-        "cell {cell} of a histogram is not a finite, non-negative count: the sum was decoded with a wrong scale"
-    )]
+    #[error("cell {cell} of a histogram is not a finite, non-negative count: the sum was decoded with a wrong scale")]
     NotACount {
         /// The cell.
         cell: usize,
@@ -63,11 +61,7 @@ pub struct ScoreGrid {
 
 impl Default for ScoreGrid {
     fn default() -> Self {
-        ScoreGrid {
-            lower: -8.0,
-            upper: 8.0,
-            cells: 400,
-        }
+        ScoreGrid { lower: -8.0, upper: 8.0, cells: 400 }
     }
 }
 
@@ -75,11 +69,7 @@ impl ScoreGrid {
     /// Checks ends and number of cells.
     pub fn validate(&self) -> Result<(), MetricsError> {
         let ends = self.lower.is_finite() && self.upper.is_finite() && self.lower < self.upper;
-        if ends && (1..=100_000).contains(&self.cells) {
-            Ok(())
-        } else {
-            Err(MetricsError::Grid)
-        }
+        if ends && (1..=100_000).contains(&self.cells) { Ok(()) } else { Err(MetricsError::Grid) }
     }
 
     /// Cell of a finite score.
@@ -107,17 +97,10 @@ pub struct ScoreHistogram {
 
 impl ScoreHistogram {
     /// Local half: histogram of `scores` with labels (`true` = bad).
-    pub fn of(
-        grid: &ScoreGrid,
-        scores: &[f64],
-        bad: &[bool],
-    ) -> Result<ScoreHistogram, MetricsError> {
+    pub fn of(grid: &ScoreGrid, scores: &[f64], bad: &[bool]) -> Result<ScoreHistogram, MetricsError> {
         grid.validate()?;
         check_rows(scores, bad)?;
-        let mut h = ScoreHistogram {
-            good: vec![0.0; grid.cells],
-            bad: vec![0.0; grid.cells],
-        };
+        let mut h = ScoreHistogram { good: vec![0.0; grid.cells], bad: vec![0.0; grid.cells] };
         for (&score, &is_bad) in scores.iter().zip(bad) {
             let side = if is_bad { &mut h.bad } else { &mut h.good };
             side[grid.cell(score)] += 1.0;
@@ -130,10 +113,7 @@ impl ScoreHistogram {
         check_rows(scores, bad)?;
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-        let mut h = ScoreHistogram {
-            good: Vec::new(),
-            bad: Vec::new(),
-        };
+        let mut h = ScoreHistogram { good: Vec::new(), bad: Vec::new() };
         let mut last = None;
         for i in order {
             if last != Some(scores[i]) {
@@ -158,45 +138,27 @@ impl ScoreHistogram {
     pub fn from_slice(grid: &ScoreGrid, counts: &[f64]) -> Result<ScoreHistogram, MetricsError> {
         grid.validate()?;
         if counts.len() != 2 * grid.cells {
-            return Err(MetricsError::Length {
-                expected: 2 * grid.cells,
-                found: counts.len(),
-            });
+            return Err(MetricsError::Length { expected: 2 * grid.cells, found: counts.len() });
         }
         if let Some(at) = counts.iter().position(|c| !c.is_finite() || *c < 0.0) {
-            return Err(MetricsError::NotACount {
-                cell: at % grid.cells,
-            });
+            return Err(MetricsError::NotACount { cell: at % grid.cells });
         }
         let (good, bad) = counts.split_at(grid.cells);
-        Ok(ScoreHistogram {
-            good: good.to_vec(),
-            bad: bad.to_vec(),
-        })
+        Ok(ScoreHistogram { good: good.to_vec(), bad: bad.to_vec() })
     }
 
     fn totals(&self) -> Result<(f64, f64), MetricsError> {
         if self.good.len() != self.bad.len() {
-            return Err(MetricsError::Length {
-                expected: self.good.len(),
-                found: self.bad.len(),
-            });
+            return Err(MetricsError::Length { expected: self.good.len(), found: self.bad.len() });
         }
         let (good, bad) = (self.good.iter().sum::<f64>(), self.bad.iter().sum::<f64>());
-        if good > 0.0 && bad > 0.0 {
-            Ok((good, bad))
-        } else {
-            Err(MetricsError::OneClass { good, bad })
-        }
+        if good > 0.0 && bad > 0.0 { Ok((good, bad)) } else { Err(MetricsError::OneClass { good, bad }) }
     }
 }
 
 fn check_rows(scores: &[f64], bad: &[bool]) -> Result<(), MetricsError> {
     if scores.len() != bad.len() {
-        return Err(MetricsError::Length {
-            expected: scores.len(),
-            found: bad.len(),
-        });
+        return Err(MetricsError::Length { expected: scores.len(), found: bad.len() });
     }
     match scores.iter().position(|s| !s.is_finite()) {
         Some(row) => Err(MetricsError::NotFinite { row }),
@@ -237,24 +199,13 @@ impl Ranking {
         // Placement values: the share of the other class on the wrong side, constant within a cell.
         let (mut goods, mut bads, mut of_goods, mut of_bads) = (0.0, 0.0, 0.0, 0.0);
         for (&g, &b) in cells() {
-            let (v_good, v_bad) = (
-                (bads + b / 2.0) / bad - auc,
-                (good - goods - g / 2.0) / good - auc,
-            );
+            let (v_good, v_bad) = ((bads + b / 2.0) / bad - auc, (good - goods - g / 2.0) / good - auc);
             of_goods += g * v_good * v_good;
             of_bads += b * v_bad * v_bad;
             (goods, bads) = (goods + g, bads + b);
         }
-        let variance =
-            of_goods / (good - 1.0).max(1.0) / good + of_bads / (bad - 1.0).max(1.0) / bad;
-        Ok(Ranking {
-            auc,
-            gini: 2.0 * auc - 1.0,
-            ks,
-            auc_standard_error: libm::sqrt(variance),
-            good,
-            bad,
-        })
+        let variance = of_goods / (good - 1.0).max(1.0) / good + of_bads / (bad - 1.0).max(1.0) / bad;
+        Ok(Ranking { auc, gini: 2.0 * auc - 1.0, ks, auc_standard_error: libm::sqrt(variance), good, bad })
     }
 
     /// Exact, from rows.
@@ -286,18 +237,12 @@ pub struct RocPoint {
 /// ROC curve, from (0, 0) to (1, 1), one point per occupied cell.
 pub fn roc(histogram: &ScoreHistogram) -> Result<Vec<RocPoint>, MetricsError> {
     let (good, bad) = histogram.totals()?;
-    let mut points = vec![RocPoint {
-        false_positive_rate: 0.0,
-        true_positive_rate: 0.0,
-    }];
+    let mut points = vec![RocPoint { false_positive_rate: 0.0, true_positive_rate: 0.0 }];
     let (mut goods, mut bads) = (0.0, 0.0);
     for (&g, &b) in histogram.good.iter().zip(&histogram.bad) {
         if g + b > 0.0 {
             (goods, bads) = (goods + g, bads + b);
-            points.push(RocPoint {
-                false_positive_rate: goods / good,
-                true_positive_rate: bads / bad,
-            });
+            points.push(RocPoint { false_positive_rate: goods / good, true_positive_rate: bads / bad });
         }
     }
     Ok(points)
@@ -319,10 +264,7 @@ pub fn log_loss(pd: &[f64], bad: &[bool]) -> Result<f64, MetricsError> {
 }
 
 fn mean(pd: &[f64], bad: &[bool], loss: impl Fn(f64, f64) -> f64) -> f64 {
-    let total = pd
-        .iter()
-        .zip(bad)
-        .fold(0.0, |sum, (&p, &b)| sum + loss(p, f64::from(u8::from(b))));
+    let total = pd.iter().zip(bad).fold(0.0, |sum, (&p, &b)| sum + loss(p, f64::from(u8::from(b))));
     total / (pd.len() as f64).max(1.0)
 }
 
@@ -373,32 +315,19 @@ pub fn calibration(
     grid.validate()?;
     let (good, bad) = histogram.totals()?;
     if histogram.good.len() != grid.cells {
-        return Err(MetricsError::Length {
-            expected: grid.cells,
-            found: histogram.good.len(),
-        });
+        return Err(MetricsError::Length { expected: grid.cells, found: histogram.good.len() });
     }
     let total = good + bad;
     let target = total / groups.max(1) as f64;
     let mut table: Vec<CalibrationGroup> = Vec::new();
-    let (mut first, mut rows, mut bads, mut expected, mut seen, mut squares) =
-        (0, 0.0, 0.0, 0.0, 0.0, 0.0);
-    let last_occupied = (0..grid.cells)
-        .rev()
-        .find(|&c| histogram.good[c] + histogram.bad[c] > 0.0)
-        .unwrap_or(0);
+    let (mut first, mut rows, mut bads, mut expected, mut seen, mut squares) = (0, 0.0, 0.0, 0.0, 0.0, 0.0);
+    let last_occupied = (0..grid.cells).rev().find(|&c| histogram.good[c] + histogram.bad[c] > 0.0).unwrap_or(0);
     for cell in 0..=last_occupied {
         let (g, b) = (histogram.good[cell], histogram.bad[cell]);
         let pd = sigmoid(-(grid.middle(cell) + offset));
-        (rows, bads, expected, seen) = (
-            rows + g + b,
-            bads + b,
-            expected + pd * (g + b),
-            seen + g + b,
-        );
+        (rows, bads, expected, seen) = (rows + g + b, bads + b, expected + pd * (g + b), seen + g + b);
         squares += g * pd * pd + b * (1.0 - pd) * (1.0 - pd);
-        if rows > 0.0 && (seen >= target * (table.len() + 1) as f64 - 1e-9 || cell == last_occupied)
-        {
+        if rows > 0.0 && (seen >= target * (table.len() + 1) as f64 - 1e-9 || cell == last_occupied) {
             table.push(CalibrationGroup {
                 first_cell: first,
                 last_cell: cell,
@@ -431,15 +360,10 @@ pub fn calibration(
 /// size in the first. Below 0.1 stable, above 0.25 shifted.
 pub fn psi(reference: &[f64], current: &[f64]) -> Result<f64, MetricsError> {
     if reference.len() != current.len() {
-        return Err(MetricsError::Length {
-            expected: reference.len(),
-            found: current.len(),
-        });
+        return Err(MetricsError::Length { expected: reference.len(), found: current.len() });
     }
-    if let Some(cell) = reference
-        .iter()
-        .zip(current)
-        .position(|(a, b)| !(a.is_finite() && b.is_finite() && *a >= 0.0 && *b >= 0.0))
+    if let Some(cell) =
+        reference.iter().zip(current).position(|(a, b)| !(a.is_finite() && b.is_finite() && *a >= 0.0 && *b >= 0.0))
     {
         return Err(MetricsError::NotACount { cell });
     }
@@ -471,13 +395,8 @@ pub fn psi(reference: &[f64], current: &[f64]) -> Result<f64, MetricsError> {
 pub fn mean_of_scores(scores: &[Vec<f64>]) -> Result<Vec<f64>, MetricsError> {
     let rows = scores.first().map_or(0, Vec::len);
     if let Some(other) = scores.iter().find(|s| s.len() != rows) {
-        return Err(MetricsError::Length {
-            expected: rows,
-            found: other.len(),
-        });
+        return Err(MetricsError::Length { expected: rows, found: other.len() });
     }
     let n = (scores.len() as f64).max(1.0);
-    Ok((0..rows)
-        .map(|row| scores.iter().fold(0.0, |sum, s| sum + s[row]) / n)
-        .collect())
+    Ok((0..rows).map(|row| scores.iter().fold(0.0, |sum, s| sum + s[row]) / n).collect())
 }

@@ -3,14 +3,11 @@
 //! Each function is one step of the plan in terms of sums; nothing here sees more than the sums and its own tables.
 
 use crate::binning::{Binning, BinningError, BinningOptions, bin_columns, design};
-use crate::glm::{
-    Fit, GlmError, LogisticStatistics, Newton, NewtonOptions, NewtonOutcome, logistic_statistics,
-};
+use crate::glm::{Fit, GlmError, LogisticStatistics, Newton, NewtonOptions, NewtonOutcome, logistic_statistics};
 use crate::grid::{StatisticsError, grids, label_counts, profile};
 use crate::scorecard::{ScalingOptions, Scorecard, ScorecardError};
 use crate::selection::{
-    Correlation, Selection, SelectionOptions, by_correlation, by_information_value,
-    correlation_statistics, weakest,
+    Correlation, Selection, SelectionOptions, by_correlation, by_information_value, correlation_statistics, weakest,
 };
 use crate::table::{ColumnSpec, Split, Table};
 use serde::{Deserialize, Serialize};
@@ -48,17 +45,13 @@ pub enum TrainError {
     #[error("no table was given: at least one party must bring rows")]
     NoTable,
     /// Tables with different columns.
-    #[error(
-        "table {table} has other columns or levels than the first: all parties must load the same job's columns"
-    )]
+    #[error("table {table} has other columns or levels than the first: all parties must load the same job's columns")]
     Specs {
         /// Position of the table.
         table: usize,
     },
     /// No variable is informative enough.
-    #[error(
-        "no variable has an information value of at least {min_iv}: add columns, or lower `min_iv`"
-    )]
+    #[error("no variable has an information value of at least {min_iv}: add columns, or lower `min_iv`")]
     NothingSelected {
         /// The minimum asked for.
         min_iv: f64,
@@ -84,22 +77,16 @@ pub struct Trained {
 /// Learns one scorecard from the train rows of several tables, adding up the same statistics that a federation would.
 pub fn train(tables: &[&Table], options: &ScorecardOptions) -> Result<Trained, TrainError> {
     let specs = common_specs(tables)?;
-    let profile = sum(tables, |t| {
-        profile(t, Split::Train).map_err(TrainError::from)
-    })?;
+    let profile = sum(tables, |t| profile(t, Split::Train).map_err(TrainError::from))?;
     let grids = grids(specs, &profile, options.binning.fine_cells)?;
-    let counts = sum(tables, |t| {
-        label_counts(t, &grids).map_err(TrainError::from)
-    })?;
+    let counts = sum(tables, |t| label_counts(t, &grids).map_err(TrainError::from))?;
     let binnings = bin_columns(specs, &grids, &counts, &options.binning)?;
     let by_iv = by_information_value(&binnings, &options.selection);
     let correlation = correlation(tables, &by_iv.binnings(&binnings))?;
     let mut selection = by_correlation(&by_iv, &binnings, &correlation, &options.selection)?;
     loop {
         if selection.kept.is_empty() {
-            return Err(TrainError::NothingSelected {
-                min_iv: options.selection.min_iv,
-            });
+            return Err(TrainError::NothingSelected { min_iv: options.selection.min_iv });
         }
         let chosen = selection.binnings(&binnings);
         let fit = fit(tables, &chosen, &options.regression)?;
@@ -109,32 +96,17 @@ pub fn train(tables: &[&Table], options: &ScorecardOptions) -> Result<Trained, T
         }
         let correlation = self::correlation(tables, &chosen)?;
         let scorecard = Scorecard::new(chosen, &fit, options.scaling.clone())?;
-        return Ok(Trained {
-            scorecard,
-            fit,
-            binnings,
-            selection,
-            correlation,
-        });
+        return Ok(Trained { scorecard, fit, binnings, selection, correlation });
     }
 }
 
 /// Fits the regression of the event "good" on the WOE values of given binnings.
-pub fn fit(
-    tables: &[&Table],
-    binnings: &[Binning],
-    options: &NewtonOptions,
-) -> Result<Fit, TrainError> {
-    let designs = tables
-        .iter()
-        .map(|t| design(t, binnings, Split::Train))
-        .collect::<Result<Vec<_>, _>>()?;
+pub fn fit(tables: &[&Table], binnings: &[Binning], options: &NewtonOptions) -> Result<Fit, TrainError> {
+    let designs = tables.iter().map(|t| design(t, binnings, Split::Train)).collect::<Result<Vec<_>, _>>()?;
     let columns: Vec<String> = binnings.iter().map(|b| b.column.clone()).collect();
     let mut newton = Newton::new(columns, options.clone())?;
     loop {
-        let total = sum(&designs, |d| {
-            Ok(logistic_statistics(&d.x, &d.good, newton.beta())?.to_vec())
-        })?;
+        let total = sum(&designs, |d| Ok(logistic_statistics(&d.x, &d.good, newton.beta())?.to_vec()))?;
         match newton.step(&LogisticStatistics::from_slice(binnings.len(), &total)?) {
             NewtonOutcome::Continue(next) | NewtonOutcome::Backtrack(next) => newton = next,
             NewtonOutcome::Converged(fit) => return Ok(fit),
@@ -145,26 +117,15 @@ pub fn fit(
 
 /// Correlations of the WOE values of given binnings over the train rows.
 pub fn correlation(tables: &[&Table], binnings: &[Binning]) -> Result<Correlation, TrainError> {
-    let sums = sum(tables, |t| {
-        Ok(correlation_statistics(
-            &design(t, binnings, Split::Train)?.x,
-        ))
-    })?;
+    let sums = sum(tables, |t| Ok(correlation_statistics(&design(t, binnings, Split::Train)?.x)))?;
     Ok(Correlation::from_sums(binnings.len(), &sums)?)
 }
 
 /// Log-odds and labels of the rows of one split, in order.
-pub fn scores_of(
-    scorecard: &Scorecard,
-    table: &Table,
-    split: Split,
-) -> Result<(Vec<f64>, Vec<bool>), StatisticsError> {
+pub fn scores_of(scorecard: &Scorecard, table: &Table, split: Split) -> Result<(Vec<f64>, Vec<bool>), StatisticsError> {
     let scores = scorecard.score_table(table)?;
     let rows = crate::grid::rows_of(table, split);
-    Ok(rows
-        .into_iter()
-        .map(|row| (scores[row], table.label[row]))
-        .unzip())
+    Ok(rows.into_iter().map(|row| (scores[row], table.label[row])).unzip())
 }
 
 fn common_specs<'a>(tables: &[&'a Table]) -> Result<&'a [ColumnSpec], TrainError> {
@@ -176,10 +137,7 @@ fn common_specs<'a>(tables: &[&'a Table]) -> Result<&'a [ColumnSpec], TrainError
 }
 
 /// Adds the vectors of all parties, in the order of the parties.
-fn sum<T>(
-    parties: &[T],
-    local: impl Fn(&T) -> Result<Vec<f64>, TrainError>,
-) -> Result<Vec<f64>, TrainError> {
+fn sum<T>(parties: &[T], local: impl Fn(&T) -> Result<Vec<f64>, TrainError>) -> Result<Vec<f64>, TrainError> {
     let mut total: Vec<f64> = Vec::new();
     for party in parties {
         let vector = local(party)?;

@@ -80,12 +80,7 @@ pub struct ScalingOptions {
 
 impl Default for ScalingOptions {
     fn default() -> Self {
-        ScalingOptions {
-            base_score: 600.0,
-            base_odds: 30.0,
-            points_to_double: 20.0,
-            population_bad_rate: None,
-        }
+        ScalingOptions { base_score: 600.0, base_odds: 30.0, points_to_double: 20.0, population_bad_rate: None }
     }
 }
 
@@ -93,29 +88,13 @@ impl ScalingOptions {
     /// Checks the ranges of the options.
     pub fn validate(&self) -> Result<(), ScorecardError> {
         let rule = |ok: bool, option, allowed| {
-            if ok {
-                Ok(())
-            } else {
-                Err(ScorecardError::Option { option, allowed })
-            }
+            if ok { Ok(()) } else { Err(ScorecardError::Option { option, allowed }) }
         };
         rule(self.base_score.is_finite(), "base_score", "a finite number")?;
-        rule(
-            self.base_odds.is_finite() && self.base_odds > 0.0,
-            "base_odds",
-            "above 0",
-        )?;
-        rule(
-            self.points_to_double.is_finite() && self.points_to_double > 0.0,
-            "points_to_double",
-            "above 0",
-        )?;
+        rule(self.base_odds.is_finite() && self.base_odds > 0.0, "base_odds", "above 0")?;
+        rule(self.points_to_double.is_finite() && self.points_to_double > 0.0, "points_to_double", "above 0")?;
         let rate_ok = self.population_bad_rate.is_none_or(|r| r > 0.0 && r < 1.0);
-        rule(
-            rate_ok,
-            "population_bad_rate",
-            "between 0 and 1, both excluded",
-        )
+        rule(rate_ok, "population_bad_rate", "between 0 and 1, both excluded")
     }
 
     /// Points per unit of log-odds.
@@ -189,66 +168,34 @@ pub struct Scorecard {
 
 impl Scorecard {
     /// A scorecard from the selected binnings and the regression (event = good) on their WOE values.
-    pub fn new(
-        binnings: Vec<Binning>,
-        fit: &Fit,
-        scaling: ScalingOptions,
-    ) -> Result<Scorecard, ScorecardError> {
+    pub fn new(binnings: Vec<Binning>, fit: &Fit, scaling: ScalingOptions) -> Result<Scorecard, ScorecardError> {
         scaling.validate()?;
-        let fitted: Vec<String> = fit
-            .coefficients
-            .iter()
-            .skip(1)
-            .map(|c| c.column.clone())
-            .collect();
+        let fitted: Vec<String> = fit.coefficients.iter().skip(1).map(|c| c.column.clone()).collect();
         let binned: Vec<String> = binnings.iter().map(|b| b.column.clone()).collect();
         let (Some(intercept), true) = (fit.coefficients.first(), fitted == binned) else {
             return Err(ScorecardError::Columns { fitted, binned });
         };
         let (good, bad) = (fit.events, fit.rows - fit.events);
-        let prior_offset = scaling.population_bad_rate.map_or(0.0, |rate| {
-            libm::log((1.0 - rate) / rate) - libm::log(good / bad)
-        });
+        let prior_offset =
+            scaling.population_bad_rate.map_or(0.0, |rate| libm::log((1.0 - rate) / rate) - libm::log(good / bad));
         let factor = scaling.factor();
-        let exact_base_points = scaling.base_score
-            + factor * (intercept.value + prior_offset - libm::log(scaling.base_odds));
+        let exact_base_points =
+            scaling.base_score + factor * (intercept.value + prior_offset - libm::log(scaling.base_odds));
         let variables: Vec<Variable> = binnings
             .into_iter()
             .zip(fit.coefficients.iter().skip(1))
             .map(|(binning, c)| {
-                let exact_points: Vec<f64> = binning
-                    .bins
-                    .iter()
-                    .map(|b| factor * c.value * b.woe + 0.0)
-                    .collect();
+                let exact_points: Vec<f64> = binning.bins.iter().map(|b| factor * c.value * b.woe + 0.0).collect();
                 let points = exact_points.iter().map(|&x| whole(x)).collect();
-                let Coefficient {
-                    value,
-                    standard_error,
-                    z,
-                    p_value,
-                    ..
-                } = *c;
-                Variable {
-                    binning,
-                    coefficient: value,
-                    standard_error,
-                    z,
-                    p_value,
-                    points,
-                    exact_points,
-                }
+                let Coefficient { value, standard_error, z, p_value, .. } = *c;
+                Variable { binning, coefficient: value, standard_error, z, p_value, points, exact_points }
             })
             .collect();
         let base_points = whole(exact_base_points);
-        let slip = |v: &Variable| {
-            v.exact_points
-                .iter()
-                .zip(&v.points)
-                .fold(0.0f64, |m, (x, &p)| m.max((x - p as f64).abs()))
-        };
-        let max_rounding_effect = (exact_base_points - base_points as f64).abs()
-            + variables.iter().map(slip).sum::<f64>();
+        let slip =
+            |v: &Variable| v.exact_points.iter().zip(&v.points).fold(0.0f64, |m, (x, &p)| m.max((x - p as f64).abs()));
+        let max_rounding_effect =
+            (exact_base_points - base_points as f64).abs() + variables.iter().map(slip).sum::<f64>();
         Ok(Scorecard {
             version: SCORECARD_VERSION,
             intercept: intercept.value,
@@ -271,28 +218,16 @@ impl Scorecard {
     /// Checks a scorecard that came from a file or a peer: version, and that every bin has its points and finite numbers.
     pub fn check(&self) -> Result<(), ScorecardError> {
         if self.version != SCORECARD_VERSION {
-            return Err(ScorecardError::Version {
-                found: self.version,
-            });
+            return Err(ScorecardError::Version { found: self.version });
         }
         self.scaling.validate()?;
         if !(self.intercept + self.prior_offset + self.exact_base_points).is_finite() {
             let column = "(intercept)".to_owned();
-            return Err(ScorecardError::Damaged {
-                column,
-                what: "a number is not finite",
-            });
+            return Err(ScorecardError::Damaged { column, what: "a number is not finite" });
         }
         for v in &self.variables {
             let rule = |ok: bool, what| {
-                if ok {
-                    Ok(())
-                } else {
-                    Err(ScorecardError::Damaged {
-                        column: v.column().to_owned(),
-                        what,
-                    })
-                }
+                if ok { Ok(()) } else { Err(ScorecardError::Damaged { column: v.column().to_owned(), what }) }
             };
             let bins = &v.binning.bins;
             rule(
@@ -303,10 +238,7 @@ impl Scorecard {
                 bins.last().is_some_and(|b| b.kind == BinKind::Missing),
                 "the last bin is not the one for missing values",
             )?;
-            rule(
-                v.coefficient.is_finite() && bins.iter().all(|b| b.woe.is_finite()),
-                "a number is not finite",
-            )?;
+            rule(v.coefficient.is_finite() && bins.iter().all(|b| b.woe.is_finite()), "a number is not finite")?;
         }
         Ok(())
     }
@@ -314,24 +246,14 @@ impl Scorecard {
     /// Looks up the columns of a table once, so that its rows can be scored.
     pub fn bind(&self, table: &Table) -> Result<Bound<'_>, StatisticsError> {
         validate(table)?;
-        let bins = self
-            .variables
-            .iter()
-            .map(|v| v.binning.bins_of(table))
-            .collect::<Result<_, _>>()?;
-        Ok(Bound {
-            scorecard: self,
-            bins,
-            rows: table.rows(),
-        })
+        let bins = self.variables.iter().map(|v| v.binning.bins_of(table)).collect::<Result<_, _>>()?;
+        Ok(Bound { scorecard: self, bins, rows: table.rows() })
     }
 
     /// Log-odds of good of every row (train population), for histograms and metrics.
     pub fn score_table(&self, table: &Table) -> Result<Vec<f64>, StatisticsError> {
         let bound = self.bind(table)?;
-        Ok((0..bound.rows)
-            .map(|row| self.log_odds_of(|v| bound.bins[v][row]))
-            .collect())
+        Ok((0..bound.rows).map(|row| self.log_odds_of(|v| bound.bins[v][row])).collect())
     }
 
     /// Scores one firm from named values; a column that `value` does not know counts as missing.
@@ -355,9 +277,8 @@ impl Scorecard {
 
     fn log_odds_of(&self, bin: impl Fn(usize) -> usize) -> f64 {
         let parts = self.variables.iter().enumerate();
-        parts.fold(self.intercept, |sum, (i, v)| {
-            sum + v.coefficient * v.binning.bins.get(bin(i)).map_or(0.0, |b| b.woe)
-        })
+        parts
+            .fold(self.intercept, |sum, (i, v)| sum + v.coefficient * v.binning.bins.get(bin(i)).map_or(0.0, |b| b.woe))
     }
 
     /// What a credit officer sees for a firm whose value of variable `i` lies in bin `bins[i]`.
@@ -371,21 +292,13 @@ impl Scorecard {
             .map(|(v, &bin)| {
                 let points = v.points.get(bin).copied().unwrap_or(0);
                 let best = v.points.iter().copied().max().unwrap_or(0);
-                Contribution {
-                    column: v.column().to_owned(),
-                    bin,
-                    points,
-                    below_best: best - points,
-                }
+                Contribution { column: v.column().to_owned(), bin, points, below_best: best - points }
             })
             .collect();
-        let points = reasons
-            .iter()
-            .fold(self.base_points, |sum, r| sum.saturating_add(r.points));
+        let points = reasons.iter().fold(self.base_points, |sum, r| sum.saturating_add(r.points));
         let parts = self.variables.iter().zip(bins);
-        let exact_points = parts.fold(self.exact_base_points, |s, (v, &bin)| {
-            s + v.exact_points.get(bin).copied().unwrap_or(0.0)
-        });
+        let exact_points =
+            parts.fold(self.exact_base_points, |s, (v, &bin)| s + v.exact_points.get(bin).copied().unwrap_or(0.0));
         reasons.sort_by_key(|r| std::cmp::Reverse(r.below_best));
         Assessment {
             log_odds,
@@ -422,8 +335,7 @@ impl Bound<'_> {
 
     /// What a credit officer sees for one row; `None` beyond the last row.
     pub fn assess(&self, row: usize) -> Option<Assessment> {
-        let bins: Vec<usize> =
-            (row < self.rows).then(|| self.bins.iter().map(|b| b[row]).collect())?;
+        let bins: Vec<usize> = (row < self.rows).then(|| self.bins.iter().map(|b| b[row]).collect())?;
         Some(self.scorecard.assessment(&bins))
     }
 }

@@ -41,27 +41,11 @@ impl SelectionOptions {
     /// Checks the ranges of the options.
     pub fn validate(&self) -> Result<(), GlmError> {
         let rule = |ok: bool, option, allowed| {
-            if ok {
-                Ok(())
-            } else {
-                Err(GlmError::Option { option, allowed })
-            }
+            if ok { Ok(()) } else { Err(GlmError::Option { option, allowed }) }
         };
-        rule(
-            self.min_iv.is_finite() && self.min_iv >= 0.0,
-            "min_iv",
-            "0 or more",
-        )?;
-        rule(
-            self.max_correlation > 0.0 && self.max_correlation <= 1.0,
-            "max_correlation",
-            "above 0, at most 1",
-        )?;
-        rule(
-            self.max_p_value > 0.0 && self.max_p_value <= 1.0,
-            "max_p_value",
-            "above 0, at most 1",
-        )?;
+        rule(self.min_iv.is_finite() && self.min_iv >= 0.0, "min_iv", "0 or more")?;
+        rule(self.max_correlation > 0.0 && self.max_correlation <= 1.0, "max_correlation", "above 0, at most 1")?;
+        rule(self.max_p_value > 0.0 && self.max_p_value <= 1.0, "max_p_value", "above 0, at most 1")?;
         rule(self.max_variables >= 1, "max_variables", "1 or more")
     }
 }
@@ -125,10 +109,7 @@ pub struct Selection {
 impl Selection {
     /// The kept binnings, in order.
     pub fn binnings(&self, all: &[Binning]) -> Vec<Binning> {
-        self.kept
-            .iter()
-            .filter_map(|&i| all.get(i).cloned())
-            .collect()
+        self.kept.iter().filter_map(|&i| all.get(i).cloned()).collect()
     }
 
     /// The same selection without the `at`-th kept variable.
@@ -138,11 +119,7 @@ impl Selection {
             let binning = all.get(next.kept.remove(at));
             if let Some(b) = binning {
                 next.suspicious.retain(|name| *name != b.column);
-                next.dropped.push(Dropped {
-                    column: b.column.clone(),
-                    iv: b.iv,
-                    reason,
-                });
+                next.dropped.push(Dropped { column: b.column.clone(), iv: b.iv, reason });
             }
         }
         next
@@ -153,26 +130,15 @@ impl Selection {
 pub fn by_information_value(binnings: &[Binning], options: &SelectionOptions) -> Selection {
     let mut selection = Selection::default();
     for (index, b) in binnings.iter().enumerate() {
-        let drop = |reason| Dropped {
-            column: b.column.clone(),
-            iv: b.iv,
-            reason,
-        };
+        let drop = |reason| Dropped { column: b.column.clone(), iv: b.iv, reason };
         match b.flat {
             Some(flat) if b.iv < options.min_iv => selection.dropped.push(drop(Reason::Flat(flat))),
-            _ if b.iv < options.min_iv => selection
-                .dropped
-                .push(drop(Reason::LowInformation { iv: b.iv })),
+            _ if b.iv < options.min_iv => selection.dropped.push(drop(Reason::LowInformation { iv: b.iv })),
             _ => selection.kept.push(index),
         }
     }
-    selection
-        .kept
-        .sort_by(|&a, &b| binnings[b].iv.total_cmp(&binnings[a].iv).then(a.cmp(&b)));
-    let suspicious = selection
-        .kept
-        .iter()
-        .filter(|&&i| binnings[i].iv > options.suspicious_iv);
+    selection.kept.sort_by(|&a, &b| binnings[b].iv.total_cmp(&binnings[a].iv).then(a.cmp(&b)));
+    let suspicious = selection.kept.iter().filter(|&&i| binnings[i].iv > options.suspicious_iv);
     selection.suspicious = suspicious.map(|&i| binnings[i].column.clone()).collect();
     selection
 }
@@ -206,10 +172,7 @@ pub fn correlation_len(columns: usize) -> usize {
 pub fn correlation_bounds(rows: f64, columns: usize, max_abs_x: f64) -> Vec<f64> {
     let mut bounds = vec![rows];
     bounds.extend(std::iter::repeat_n(rows * max_abs_x, columns));
-    bounds.extend(std::iter::repeat_n(
-        rows * max_abs_x * max_abs_x,
-        triangle(columns),
-    ));
+    bounds.extend(std::iter::repeat_n(rows * max_abs_x * max_abs_x, triangle(columns)));
     bounds
 }
 
@@ -228,16 +191,10 @@ impl Correlation {
     pub fn from_sums(columns: usize, sums: &[f64]) -> Result<Correlation, GlmError> {
         let expected = correlation_len(columns);
         if sums.len() != expected {
-            return Err(GlmError::Length {
-                what: "correlation statistics",
-                expected,
-                found: sums.len(),
-            });
+            return Err(GlmError::Length { what: "correlation statistics", expected, found: sums.len() });
         }
         if sums.iter().any(|v| !v.is_finite()) {
-            return Err(GlmError::NotFinite {
-                what: "correlation statistics",
-            });
+            return Err(GlmError::NotFinite { what: "correlation statistics" });
         }
         let rows = sums[0].max(1.0);
         let (means, products) = sums[1..].split_at(columns);
@@ -247,24 +204,13 @@ impl Correlation {
             for j in i..columns {
                 let c = products[at] / rows - means[i] / rows * (means[j] / rows);
                 // What is left of a constant column is rounding.
-                covariance.push(
-                    if i == j && c < 1e-12 * (products[at] / rows).abs().max(1e-12) {
-                        0.0
-                    } else {
-                        c
-                    },
-                );
+                covariance.push(if i == j && c < 1e-12 * (products[at] / rows).abs().max(1e-12) { 0.0 } else { c });
                 at += 1;
             }
         }
         let scaled = Symmetric::new(columns, &covariance).correlation();
-        let matrix = (0..columns)
-            .map(|i| (0..columns).map(|j| scaled.at(i, j)).collect())
-            .collect();
-        Ok(Correlation {
-            matrix,
-            vif: scaled.factor(1e-10).ok().map(|f| f.inverse_diagonal()),
-        })
+        let matrix = (0..columns).map(|i| (0..columns).map(|j| scaled.at(i, j)).collect()).collect();
+        Ok(Correlation { matrix, vif: scaled.factor(1e-10).ok().map(|f| f.inverse_diagonal()) })
     }
 }
 
@@ -276,37 +222,22 @@ pub fn by_correlation(
     correlation: &Correlation,
     options: &SelectionOptions,
 ) -> Result<Selection, GlmError> {
-    let square = correlation
-        .matrix
-        .iter()
-        .all(|row| row.len() == selection.kept.len());
+    let square = correlation.matrix.iter().all(|row| row.len() == selection.kept.len());
     if correlation.matrix.len() != selection.kept.len() || !square {
         let (expected, found) = (selection.kept.len(), correlation.matrix.len());
-        return Err(GlmError::Length {
-            what: "correlation matrix",
-            expected,
-            found,
-        });
+        return Err(GlmError::Length { what: "correlation matrix", expected, found });
     }
-    let mut next = Selection {
-        kept: Vec::new(),
-        ..selection.clone()
-    };
+    let mut next = Selection { kept: Vec::new(), ..selection.clone() };
     let mut taken: Vec<usize> = Vec::new();
     for (at, &index) in selection.kept.iter().enumerate() {
         let Some(binning) = binnings.get(index) else {
             continue;
         };
-        let twin = taken
-            .iter()
-            .find(|&&t| correlation.matrix[at][t].abs() > options.max_correlation);
+        let twin = taken.iter().find(|&&t| correlation.matrix[at][t].abs() > options.max_correlation);
         let reason = match twin {
             Some(&t) => {
                 let with = binnings[selection.kept[t]].column.clone();
-                Reason::Correlated {
-                    with,
-                    correlation: correlation.matrix[at][t],
-                }
+                Reason::Correlated { with, correlation: correlation.matrix[at][t] }
             }
             None if taken.len() >= options.max_variables => Reason::TooMany,
             None => {
@@ -316,11 +247,7 @@ pub fn by_correlation(
             }
         };
         next.suspicious.retain(|name| *name != binning.column);
-        next.dropped.push(Dropped {
-            column: binning.column.clone(),
-            iv: binning.iv,
-            reason,
-        });
+        next.dropped.push(Dropped { column: binning.column.clone(), iv: binning.iv, reason });
     }
     Ok(next)
 }
@@ -329,22 +256,11 @@ pub fn by_correlation(
 /// else the largest p-value above the limit. After dropping one, fit again: the others change. `None`: the fit stands.
 pub fn weakest(fit: &Fit, options: &SelectionOptions) -> Option<(usize, Reason)> {
     let columns = fit.coefficients.get(1..).unwrap_or_default();
-    let wrong = columns
-        .iter()
-        .enumerate()
-        .filter(|(_, c)| options.require_positive && c.value < 0.0);
+    let wrong = columns.iter().enumerate().filter(|(_, c)| options.require_positive && c.value < 0.0);
     if let Some((at, c)) = wrong.min_by(|a, b| a.1.value.total_cmp(&b.1.value)) {
-        return Some((
-            at,
-            Reason::WrongSign {
-                coefficient: c.value,
-            },
-        ));
+        return Some((at, Reason::WrongSign { coefficient: c.value }));
     }
-    let chance = columns
-        .iter()
-        .enumerate()
-        .filter(|(_, c)| c.p_value > options.max_p_value);
+    let chance = columns.iter().enumerate().filter(|(_, c)| c.p_value > options.max_p_value);
     let (at, c) = chance.max_by(|a, b| a.1.p_value.total_cmp(&b.1.p_value))?;
     Some((at, Reason::NotSignificant { p_value: c.p_value }))
 }

@@ -63,12 +63,7 @@ impl Symmetric {
     pub(crate) fn factor(&self, tolerance: f64) -> Result<Factor, Dependent> {
         let n = self.size;
         let mut lower = vec![vec![0.0; n]; n];
-        let dot = |a: &[f64], b: &[f64], len: usize| {
-            a.iter()
-                .zip(b)
-                .take(len)
-                .fold(0.0, |sum, (x, y)| sum + x * y)
-        };
+        let dot = |a: &[f64], b: &[f64], len: usize| a.iter().zip(b).take(len).fold(0.0, |sum, (x, y)| sum + x * y);
         for j in 0..n {
             let pivot = self.at(j, j) - dot(&lower[j], &lower[j], j);
             if pivot.is_nan() || pivot.is_infinite() || pivot <= tolerance * self.at(j, j) {
@@ -88,9 +83,7 @@ impl Symmetric {
         let scaled = self.correlation();
         let matrix = nalgebra::DMatrix::from_fn(self.size, self.size, |i, j| scaled.at(i, j));
         let values = matrix.symmetric_eigenvalues();
-        let (low, high) = values
-            .iter()
-            .fold((f64::INFINITY, 0.0f64), |(l, h), &v| (l.min(v), h.max(v)));
+        let (low, high) = values.iter().fold((f64::INFINITY, 0.0f64), |(l, h), &v| (l.min(v), h.max(v)));
         match self.size {
             0 => 1.0,
             _ if low > 0.0 => (high / low).min(1e16),
@@ -128,11 +121,7 @@ impl Factor {
     /// Diagonal of the inverse of `A`.
     pub(crate) fn inverse_diagonal(&self) -> Vec<f64> {
         let n = self.lower.len();
-        let unit = |i: usize| {
-            (0..n)
-                .map(|k| f64::from(u8::from(k == i)))
-                .collect::<Vec<_>>()
-        };
+        let unit = |i: usize| (0..n).map(|k| f64::from(u8::from(k == i))).collect::<Vec<_>>();
         (0..n).map(|i| self.solve(&unit(i))[i]).collect()
     }
 }

@@ -5,8 +5,7 @@ use haihe_models::binning::{BinKind, BinningOptions, Matrix, Trend, bin_columns}
 use haihe_models::export::{read_scorecard, scorecard_csv, scorecard_json};
 use haihe_models::glm::{LogisticStatistics, logistic_statistics};
 use haihe_models::grid::{
-    CoarseGrid, ColumnGrid, FineGrid, LabelCountsLayout, ProfileLayout, grids, label_counts,
-    profile,
+    CoarseGrid, ColumnGrid, FineGrid, LabelCountsLayout, ProfileLayout, grids, label_counts, profile,
 };
 use haihe_models::metrics::{Ranking, ScoreGrid, ScoreHistogram, roc};
 use haihe_models::pooled::{ScorecardOptions, train};
@@ -18,18 +17,9 @@ use proptest::prelude::*;
 fn specs() -> Vec<ColumnSpec> {
     let levels = ["cable", "felt", "wool"].map(str::to_owned).to_vec();
     vec![
-        ColumnSpec {
-            name: "staff".into(),
-            kind: ColumnKind::Numeric,
-        },
-        ColumnSpec {
-            name: "margin".into(),
-            kind: ColumnKind::Numeric,
-        },
-        ColumnSpec {
-            name: "industry".into(),
-            kind: ColumnKind::Categorical { levels },
-        },
+        ColumnSpec { name: "staff".into(), kind: ColumnKind::Numeric },
+        ColumnSpec { name: "margin".into(), kind: ColumnKind::Numeric },
+        ColumnSpec { name: "industry".into(), kind: ColumnKind::Categorical { levels } },
     ]
 }
 
@@ -61,10 +51,7 @@ fn add(a: &[f64], b: &[f64]) -> Vec<f64> {
 }
 
 fn near(a: &[f64], b: &[f64]) -> bool {
-    a.len() == b.len()
-        && a.iter()
-            .zip(b)
-            .all(|(x, y)| (x - y).abs() <= 1e-9 * (1.0 + y.abs()))
+    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() <= 1e-9 * (1.0 + y.abs()))
 }
 
 proptest! {
@@ -260,10 +247,7 @@ proptest! {
 
 #[test]
 fn tables_that_do_not_fit_together_are_refused() {
-    let firms = [
-        (1.0, 2.0, 0, true, Split::Train),
-        (2.0, f64::NAN, 4, false, Split::Train),
-    ];
+    let firms = [(1.0, 2.0, 0, true, Split::Train), (2.0, f64::NAN, 4, false, Split::Train)];
     let good = table(&firms);
     let refused = |change: &dyn Fn(&mut Table)| {
         let mut t = good.clone();
@@ -275,30 +259,19 @@ fn tables_that_do_not_fit_together_are_refused() {
     assert!(refused(&|t| t.split = vec![Split::Train]));
     assert!(refused(&|t| t.label = vec![]));
     assert!(refused(&|t| t.columns[0] = Column::Numeric(vec![1.0])));
-    assert!(refused(
-        &|t| t.columns[0] = Column::Numeric(vec![1.0, f64::INFINITY])
-    ));
+    assert!(refused(&|t| t.columns[0] = Column::Numeric(vec![1.0, f64::INFINITY])));
     assert!(refused(&|t| t.columns[0] = Column::Categorical(vec![0, 0])));
     assert!(refused(&|t| t.columns[2] = Column::Categorical(vec![0, 5])));
     assert!(refused(&|t| t.columns.truncate(2)));
     assert!(train(&[], &ScorecardOptions::default()).is_err());
     let empty = table(&[]);
     assert!(train(&[&empty], &ScorecardOptions::default()).is_err());
-    assert!(
-        profile(&empty, Split::Test)
-            .unwrap()
-            .iter()
-            .all(|&c| c == 0.0)
-    );
+    assert!(profile(&empty, Split::Test).unwrap().iter().all(|&c| c == 0.0));
 }
 
 #[test]
 fn every_term_has_both_names_and_options_refuse_what_they_do_not_know() {
-    assert!(
-        haihe_models::export::terms::ALL
-            .iter()
-            .all(|t| !t.en.is_empty() && !t.zh.is_empty())
-    );
+    assert!(haihe_models::export::terms::ALL.iter().all(|t| !t.en.is_empty() && !t.zh.is_empty()));
     let options: ScorecardOptions =
         toml::from_str("[binning]\nmax_bins = 5\n[scaling]\npopulation_bad_rate = 0.176").unwrap();
     assert_eq!(options.binning.max_bins, 5);

@@ -83,10 +83,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        LogConfig {
-            filter: "info".to_owned(),
-            format: LogFormat::Text,
-        }
+        LogConfig { filter: "info".to_owned(), format: LogFormat::Text }
     }
 }
 
@@ -189,19 +186,15 @@ impl ParticipantConfig {
     /// As [`ParticipantConfig::load`], without looking at the key files: for callers that may still replace their paths.
     /// Such a caller runs [`ParticipantConfig::check_keys`] afterwards.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
     /// Parses the text of the file at `path`; the file itself is not touched.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = toml::from_str(text).map_err(|source| ConfigError::Syntax {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?;
+        let mut config: Self = toml::from_str(text)
+            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
         config.check(path)?;
         config.resolve(path.parent().unwrap_or(Path::new("")));
         Ok(config)
@@ -218,38 +211,21 @@ impl ParticipantConfig {
         let party = &self.participant.party;
         let is_name_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if party.is_empty() || party.len() > 32 || !party.bytes().all(is_name_byte) {
-            return Err(ConfigError::Party {
-                path: path(),
-                party: party.clone(),
-            });
+            return Err(ConfigError::Party { path: path(), party: party.clone() });
         }
         if !self.coordinator.url.starts_with("https://") {
-            return Err(ConfigError::Url {
-                path: path(),
-                url: self.coordinator.url.clone(),
-            });
+            return Err(ConfigError::Url { path: path(), url: self.coordinator.url.clone() });
         }
         for (at, view) in self.views.iter().enumerate() {
-            let wrong = |entry, found| ConfigError::View {
-                path: path(),
-                view: view.name.clone(),
-                entry,
-                found,
-            };
+            let wrong = |entry, found| ConfigError::View { path: path(), view: view.name.clone(), entry, found };
             if view.name.trim().is_empty() {
                 return Err(wrong("name", "empty"));
             }
             if view.memory_mb == Some(0) {
                 return Err(wrong("memory_mb", "0"));
             }
-            if self.views[..at]
-                .iter()
-                .any(|earlier| earlier.name == view.name)
-            {
-                return Err(ConfigError::ViewTwice {
-                    path: path(),
-                    view: view.name.clone(),
-                });
+            if self.views[..at].iter().any(|earlier| earlier.name == view.name) {
+                return Err(ConfigError::ViewTwice { path: path(), view: view.name.clone() });
             }
         }
         Ok(())
@@ -258,13 +234,8 @@ impl ParticipantConfig {
     fn resolve(&mut self, base: &Path) {
         let link = &mut self.coordinator;
         let own = [&mut self.policy, &mut self.participant.state_dir];
-        let keys = [
-            &mut link.ca,
-            &mut link.certificate,
-            &mut link.key,
-            &mut link.signing_certificate,
-            &mut link.signing_key,
-        ];
+        let keys =
+            [&mut link.ca, &mut link.certificate, &mut link.key, &mut link.signing_certificate, &mut link.signing_key];
         let views = self.views.iter_mut().map(|view| &mut view.path);
         for path in own.into_iter().chain(keys).chain(views) {
             *path = base.join(&*path);
@@ -273,24 +244,13 @@ impl ParticipantConfig {
 }
 
 fn check_key(entry: &'static str, path: &Path) -> Result<(), ConfigError> {
-    let missing = |source| ConfigError::KeyMissing {
-        path: path.to_owned(),
-        entry,
-        source,
-    };
+    let missing = |source| ConfigError::KeyMissing { path: path.to_owned(), entry, source };
     let metadata = fs::metadata(path).map_err(missing)?;
     if !metadata.is_file() {
-        return Err(missing(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a file",
-        )));
+        return Err(missing(io::Error::new(io::ErrorKind::InvalidInput, "not a file")));
     }
     match exposed_mode(&metadata) {
-        Some(mode) => Err(ConfigError::KeyExposed {
-            path: path.to_owned(),
-            entry,
-            mode,
-        }),
+        Some(mode) => Err(ConfigError::KeyExposed { path: path.to_owned(), entry, mode }),
         None => Ok(()),
     }
 }
@@ -314,14 +274,8 @@ struct Quoted<'a>(&'a Path);
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.display().to_string();
-        let plain = text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b));
-        if plain {
-            f.write_str(&text)
-        } else {
-            write!(f, "'{}'", text.replace('\'', r"'\''"))
-        }
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b));
+        if plain { f.write_str(&text) } else { write!(f, "'{}'", text.replace('\'', r"'\''")) }
     }
 }
 
@@ -351,19 +305,13 @@ mod tests {
     #[test]
     fn absolute_paths_stay() {
         let text = SAMPLE.replace("\"pki/ca.crt\"", "\"/srv/ca.crt\"");
-        assert_eq!(
-            parse(&text).expect("a configuration").coordinator.ca,
-            Path::new("/srv/ca.crt")
-        );
+        assert_eq!(parse(&text).expect("a configuration").coordinator.ca, Path::new("/srv/ca.crt"));
     }
 
     #[test]
     fn a_wrong_entry_is_named_with_its_line() {
         let text = message(&SAMPLE.replace("state_dir", "statedir"));
-        assert!(
-            text.starts_with("/etc/haihe/participant.toml: TOML parse error at line 9"),
-            "{text}"
-        );
+        assert!(text.starts_with("/etc/haihe/participant.toml: TOML parse error at line 9"), "{text}");
         assert!(text.contains("unknown field `statedir`"), "{text}");
         let text = message(&SAMPLE.replace("memory_mb = 1024", "memory = 1024"));
         assert!(text.contains("unknown field `memory`"), "{text}");
@@ -391,13 +339,8 @@ mod tests {
             message(&SAMPLE.replace("memory_mb = 1024", "memory_mb = 0")),
             "/etc/haihe/participant.toml: [[view]] \"loans\": memory_mb must not be 0"
         );
-        let missing = ParticipantConfig::load(Path::new("/nowhere/p.toml"))
-            .expect_err("no such file")
-            .to_string();
-        assert!(
-            missing.starts_with("/nowhere/p.toml: cannot read the configuration: "),
-            "{missing}"
-        );
+        let missing = ParticipantConfig::load(Path::new("/nowhere/p.toml")).expect_err("no such file").to_string();
+        assert!(missing.starts_with("/nowhere/p.toml: cannot read the configuration: "), "{missing}");
     }
 
     #[cfg(unix)]
@@ -407,13 +350,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("participant.toml");
         fs::write(&file, SAMPLE).expect("written");
-        let missing = ParticipantConfig::load(&file)
-            .expect_err("no keys yet")
-            .to_string();
-        assert!(
-            missing.contains("cannot open the file of [coordinator] key"),
-            "{missing}"
-        );
+        let missing = ParticipantConfig::load(&file).expect_err("no keys yet").to_string();
+        assert!(missing.contains("cannot open the file of [coordinator] key"), "{missing}");
 
         fs::create_dir(dir.path().join("pki")).expect("made");
         let chmod = |name: &str, mode| {
@@ -425,9 +363,7 @@ mod tests {
         chmod("tls.key", 0o600);
         for mode in [0o640, 0o604, 0o660] {
             let path = chmod("signing.key", mode);
-            let text = ParticipantConfig::load(&file)
-                .expect_err("exposed")
-                .to_string();
+            let text = ParticipantConfig::load(&file).expect_err("exposed").to_string();
             let path = path.display();
             assert_eq!(
                 text,

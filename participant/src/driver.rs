@@ -93,11 +93,7 @@ pub struct Participant {
 }
 
 fn file(path: &Path) -> Result<String, RunError> {
-    fs::read_to_string(path).map_err(|e| RunError::Key {
-        path: path.to_owned(),
-        what: "text",
-        detail: e.to_string(),
-    })
+    fs::read_to_string(path).map_err(|e| RunError::Key { path: path.to_owned(), what: "text", detail: e.to_string() })
 }
 
 fn certificate(path: &Path) -> Result<Vec<u8>, RunError> {
@@ -122,8 +118,7 @@ impl Participant {
         })?;
         let authority = certificate(&c.ca)?;
         let own = certificate(&c.signing_certificate)?;
-        let member =
-            haihe_privacy::identity::verify_member_certificate(&authority, &own, now().unix_seconds());
+        let member = haihe_privacy::identity::verify_member_certificate(&authority, &own, now().unix_seconds());
         let wrong = |detail: String| RunError::Key {
             path: c.signing_certificate.clone(),
             what: "signing certificate of this participant",
@@ -136,18 +131,10 @@ impl Participant {
         if member.signing_key != Some(key.verifying_key()) {
             return Err(wrong("it does not belong to the signing key".to_owned()));
         }
-        let identity = Identity {
-            party,
-            trust: Trust { federation: member.federation, authority },
-            certificate: own,
-            key,
-        };
-        let address = Address {
-            url: c.url.clone(),
-            ca: file(&c.ca)?,
-            certificate: file(&c.certificate)?,
-            key: file(&c.key)?,
-        };
+        let identity =
+            Identity { party, trust: Trust { federation: member.federation, authority }, certificate: own, key };
+        let address =
+            Address { url: c.url.clone(), ca: file(&c.ca)?, certificate: file(&c.certificate)?, key: file(&c.key)? };
         let participant = Self {
             identity: Arc::new(identity),
             scheme: Arc::new(Lattice),

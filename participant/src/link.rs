@@ -201,9 +201,7 @@ impl Link {
         match tokio::time::timeout(CALL, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(self.status(status)),
-            Err(_) => {
-                Err(self.status(Status::deadline_exceeded(format!("no answer within {} s", CALL.as_secs()))))
-            }
+            Err(_) => Err(self.status(Status::deadline_exceeded(format!("no answer within {} s", CALL.as_secs())))),
         }
     }
 
@@ -445,8 +443,8 @@ fn spec(m: v1::RoundSpec) -> Result<(RoundSpec, Signature), LinkError> {
         Set::Unspecified => return Err(malformed("parameters", "no parameter set")),
     };
     let dimension = usize::try_from(p.dimension).map_err(|e| malformed("dimension", e))?;
-    let parameters = SumParameters::with_set(set, dimension, p.n_max, p.value_bits)
-        .map_err(|e| malformed("parameters", e))?;
+    let parameters =
+        SumParameters::with_set(set, dimension, p.n_max, p.value_bits).map_err(|e| malformed("parameters", e))?;
     let spec = RoundSpec {
         job: job(&m.job_id)?,
         session: digest("session", &m.session)?,
@@ -476,9 +474,7 @@ fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
     let id = job(&m.job_id)?;
     let ask = match present("ask", m.ask)? {
         Wire::Waiting(w) => Ask::Wait { awaiting: w.awaiting },
-        Wire::JobOffer(o) => {
-            Ask::Offer { toml: o.job_toml, opened: Timestamp(o.opened_ms), by: o.submitted_by }
-        }
+        Wire::JobOffer(o) => Ask::Offer { toml: o.job_toml, opened: Timestamp(o.opened_ms), by: o.submitted_by },
         Wire::Roster(r) => Ask::Roster(roster(r)?),
         Wire::Contribute(c) => {
             let (spec, signature) = spec(present("spec", c.spec)?)?;

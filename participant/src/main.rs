@@ -83,7 +83,15 @@ async fn check(config: &ParticipantConfig, job: &std::path::Path) -> ExitCode {
     match participant.examine(&spec, None).await {
         Ok(loaded) => {
             let s = &loaded.summary;
-            println!("{} would join {:?}: {} rows ({} train, {} test, {} bad)", participant.party(), spec.job.name, s.rows, s.train_rows, s.test_rows, s.bad_rows);
+            println!(
+                "{} would join {:?}: {} rows ({} train, {} test, {} bad)",
+                participant.party(),
+                spec.job.name,
+                s.rows,
+                s.train_rows,
+                s.test_rows,
+                s.bad_rows
+            );
             ExitCode::SUCCESS
         }
         Err(objection) => {

@@ -51,8 +51,10 @@ pub enum MemberError {
     #[error("the coordinator offered a job whose id does not follow from its file")]
     JobId,
     /// This participant never joined the job.
-    #[error("this participant has no record of job {0}; its vault may have been moved or cleared. It cannot go on in \
-             this job: cancel the job and submit it again")]
+    #[error(
+        "this participant has no record of job {0}; its vault may have been moved or cleared. It cannot go on in \
+             this job: cancel the job and submit it again"
+    )]
     Unknown(String),
     /// The task cannot be performed on the data.
     #[error("the task cannot be performed: {0}")]
@@ -387,8 +389,8 @@ impl Member {
         if let Some(last) = last {
             if last.spec == digest {
                 let sealed_shares = last.sealed_shares.iter().map(hex::decode).collect::<Result<_, _>>();
-                let sealed_shares = sealed_shares
-                    .map_err(|e| MemberError::Record { name: ROUND.to_owned(), detail: e.to_string() })?;
+                let sealed_shares =
+                    sealed_shares.map_err(|e| MemberError::Record { name: ROUND.to_owned(), detail: e.to_string() })?;
                 let prepared = Prepared { contribution: last.contribution, sealed_shares };
                 return Ok(Outgoing { prepared, step: task.step().to_owned() });
             }
@@ -474,8 +476,8 @@ impl Member {
         }
         let record = self.joined(job)?;
         let sealing = hex::decode(&record.sealing_key).ok().and_then(|k| <[u8; 32]>::try_from(k).ok());
-        let sealing = sealing
-            .ok_or_else(|| MemberError::Record { name: RECORD.to_owned(), detail: "sealing key".to_owned() })?;
+        let sealing =
+            sealing.ok_or_else(|| MemberError::Record { name: RECORD.to_owned(), detail: "sealing key".to_owned() })?;
         let answer = contribution::answer(
             &survivors,
             sealed_shares,
@@ -516,12 +518,7 @@ impl Member {
     }
 
     /// Notes the end of a job and forgets what is not needed any more. Returns false if that was done before.
-    pub fn close(
-        &mut self,
-        now: Timestamp,
-        job: &JobId,
-        outcome: Result<Digest, String>,
-    ) -> Result<bool, MemberError> {
+    pub fn close(&mut self, now: Timestamp, job: &JobId, outcome: Result<Digest, String>) -> Result<bool, MemberError> {
         let closed = |e: &Entry| matches!(e.event::<Note>(), Ok(Note::Closed { .. }));
         if self.journal(job)?.iter().any(closed) {
             return Ok(false);

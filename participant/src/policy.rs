@@ -280,9 +280,7 @@ pub enum PolicyError {
         source: Box<toml::de::Error>,
     },
     /// Neither list of columns is there, or both are.
-    #[error(
-        "{file} line {line}: [columns] has {found} of `allow` and `deny`; write exactly one of them"
-    )]
+    #[error("{file} line {line}: [columns] has {found} of `allow` and `deny`; write exactly one of them")]
     ColumnLists {
         /// Name of the policy file.
         file: String,
@@ -306,13 +304,9 @@ pub enum PolicyError {
 impl Policy {
     /// Reads a policy file.
     pub fn load(path: &Path) -> Result<Self, PolicyError> {
-        let text = fs::read_to_string(path).map_err(|source| PolicyError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        let file = path
-            .file_name()
-            .map_or_else(|| "policy.toml".into(), |name| name.to_string_lossy());
+        let text =
+            fs::read_to_string(path).map_err(|source| PolicyError::Unreadable { path: path.to_owned(), source })?;
+        let file = path.file_name().map_or_else(|| "policy.toml".into(), |name| name.to_string_lossy());
         Self::parse_named(&text, &file)
     }
 
@@ -323,17 +317,10 @@ impl Policy {
 
     /// As [`Policy::parse`], for a file of another name.
     pub fn parse_named(text: &str, file: &str) -> Result<Self, PolicyError> {
-        let raw: RawPolicy = toml::from_str(text).map_err(|source| PolicyError::Syntax {
-            file: file.to_owned(),
-            source: Box::new(source),
-        })?;
+        let raw: RawPolicy = toml::from_str(text)
+            .map_err(|source| PolicyError::Syntax { file: file.to_owned(), source: Box::new(source) })?;
         let lines = Lines { text, file };
-        let RawPolicy {
-            accept,
-            columns,
-            minimum,
-            results,
-        } = raw;
+        let RawPolicy { accept, columns, minimum, results } = raw;
         let section = lines.of(columns.span().start);
         let RawColumns { views, allow, deny } = columns.into_inner();
         let columns = match (allow, deny) {
@@ -341,19 +328,13 @@ impl Policy {
             (None, Some(deny)) => Columns::Deny(lines.entry("[columns] deny", deny)),
             (allow, _) => {
                 let found = if allow.is_some() { "both" } else { "neither" };
-                return Err(PolicyError::ColumnLists {
-                    file: file.to_owned(),
-                    line: section,
-                    found,
-                });
+                return Err(PolicyError::ColumnLists { file: file.to_owned(), line: section, found });
             }
         };
         Ok(Policy {
             federations: lines.entry("[accept] federations", accept.federations),
             kinds: lines.entry("[accept] kinds", accept.kinds),
-            operators: accept
-                .operators
-                .map(|operators| lines.entry("[accept] operators", operators)),
+            operators: accept.operators.map(|operators| lines.entry("[accept] operators", operators)),
             views: lines.entry("[columns] views", views),
             columns,
             parties: lines.positive("[minimum] parties", minimum.parties)?,
@@ -372,136 +353,69 @@ impl Policy {
         self.check_columns(request, &mut refusals);
         self.check_minimum(request, &mut refusals);
         if request.per_party_evaluation && !self.own_metrics.value {
-            refusals.push(Refusal::OwnMetrics {
-                rule: self.rule(&self.own_metrics),
-            });
+            refusals.push(Refusal::OwnMetrics { rule: self.rule(&self.own_metrics) });
         }
-        if refusals.is_empty() {
-            Ok(())
-        } else {
-            Err(refusals)
-        }
+        if refusals.is_empty() { Ok(()) } else { Err(refusals) }
     }
 
     fn check_accept(&self, request: &PolicyRequest, refusals: &mut Vec<Refusal>) {
-        let PolicyRequest {
-            federation,
-            kind,
-            operator,
-            ..
-        } = request;
+        let PolicyRequest { federation, kind, operator, .. } = request;
         if !self.federations.value.contains(federation) {
-            refusals.push(Refusal::Federation {
-                federation: federation.clone(),
-                rule: self.rule(&self.federations),
-            });
+            refusals.push(Refusal::Federation { federation: federation.clone(), rule: self.rule(&self.federations) });
         }
         if !self.kinds.value.contains(kind) {
-            refusals.push(Refusal::Kind {
-                kind: kind.clone(),
-                rule: self.rule(&self.kinds),
-            });
+            refusals.push(Refusal::Kind { kind: kind.clone(), rule: self.rule(&self.kinds) });
         }
         if let Some(operators) = &self.operators
-            && !operator
-                .as_ref()
-                .is_some_and(|name| operators.value.contains(name))
+            && !operator.as_ref().is_some_and(|name| operators.value.contains(name))
         {
-            refusals.push(Refusal::Operator {
-                operator: operator.clone(),
-                rule: self.rule(operators),
-            });
+            refusals.push(Refusal::Operator { operator: operator.clone(), rule: self.rule(operators) });
         }
     }
 
     fn check_columns(&self, request: &PolicyRequest, refusals: &mut Vec<Refusal>) {
         let view = request.view.clone();
         if !self.views.value.contains(&view) {
-            refusals.push(Refusal::View {
-                view: view.clone(),
-                rule: self.rule(&self.views),
-            });
+            refusals.push(Refusal::View { view: view.clone(), rule: self.rule(&self.views) });
         }
         let (list, listed_is_fine) = match &self.columns {
             Columns::Allow(list) => (list, true),
             Columns::Deny(list) => (list, false),
         };
-        let wrong = request
-            .columns
-            .iter()
-            .filter(|name| list.value.contains(*name) != listed_is_fine);
+        let wrong = request.columns.iter().filter(|name| list.value.contains(*name) != listed_is_fine);
         let columns: Vec<String> = wrong.cloned().collect();
         let rule = self.rule(list);
         match (columns.is_empty(), listed_is_fine) {
             (true, _) => {}
-            (false, true) => refusals.push(Refusal::ColumnsNotAllowed {
-                view,
-                columns,
-                rule,
-            }),
-            (false, false) => refusals.push(Refusal::ColumnsDenied {
-                view,
-                columns,
-                rule,
-            }),
+            (false, true) => refusals.push(Refusal::ColumnsNotAllowed { view, columns, rule }),
+            (false, false) => refusals.push(Refusal::ColumnsDenied { view, columns, rule }),
         }
     }
 
     fn check_minimum(&self, request: &PolicyRequest, refusals: &mut Vec<Refusal>) {
-        let &PolicyRequest {
-            parties,
-            min_contributors,
-            min_bin_rows,
-            adversary,
-            own_train_rows,
-            ..
-        } = request;
+        let &PolicyRequest { parties, min_contributors, min_bin_rows, adversary, own_train_rows, .. } = request;
         let (minimum, rule) = (self.parties.value, self.rule(&self.parties));
         if parties < minimum {
-            refusals.push(Refusal::TooFewParties {
-                parties,
-                minimum,
-                rule: rule.clone(),
-            });
+            refusals.push(Refusal::TooFewParties { parties, minimum, rule: rule.clone() });
         }
         if min_contributors < minimum {
-            refusals.push(Refusal::TooFewContributors {
-                min_contributors,
-                minimum,
-                rule,
-            });
+            refusals.push(Refusal::TooFewContributors { min_contributors, minimum, rule });
         }
         if let Some(rows) = own_train_rows.filter(|rows| *rows < self.rows.value) {
-            refusals.push(Refusal::TooFewRows {
-                rows,
-                minimum: self.rows.value,
-                rule: self.rule(&self.rows),
-            });
+            refusals.push(Refusal::TooFewRows { rows, minimum: self.rows.value, rule: self.rule(&self.rows) });
         }
         if min_bin_rows < self.bin_rows.value {
             let (minimum, rule) = (self.bin_rows.value, self.rule(&self.bin_rows));
-            refusals.push(Refusal::BinsTooSmall {
-                min_bin_rows,
-                minimum,
-                rule,
-            });
+            refusals.push(Refusal::BinsTooSmall { min_bin_rows, minimum, rule });
         }
         if adversary < self.adversary.value {
             let (minimum, rule) = (self.adversary.value, self.rule(&self.adversary));
-            refusals.push(Refusal::Adversary {
-                adversary,
-                minimum,
-                rule,
-            });
+            refusals.push(Refusal::Adversary { adversary, minimum, rule });
         }
     }
 
     fn rule<T>(&self, entry: &Entry<T>) -> Rule {
-        Rule {
-            file: self.file.clone(),
-            line: entry.line,
-            entry: entry.name,
-        }
+        Rule { file: self.file.clone(), line: entry.line, entry: entry.name }
     }
 }
 
@@ -567,40 +481,24 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn of(&self, offset: usize) -> usize {
-        1 + self
-            .text
-            .bytes()
-            .take(offset)
-            .filter(|byte| *byte == b'\n')
-            .count()
+        1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
     }
 
     fn entry<T>(&self, name: &'static str, value: Spanned<T>) -> Entry<T> {
-        Entry {
-            line: self.of(value.span().start),
-            name,
-            value: value.into_inner(),
-        }
+        Entry { line: self.of(value.span().start), name, value: value.into_inner() }
     }
 
     fn positive(&self, name: &'static str, value: Spanned<u64>) -> Result<Entry<u64>, PolicyError> {
         let entry = self.entry(name, value);
         match entry.value {
-            0 => Err(PolicyError::ZeroMinimum {
-                file: self.file.to_owned(),
-                line: entry.line,
-                entry: name,
-            }),
+            0 => Err(PolicyError::ZeroMinimum { file: self.file.to_owned(), line: entry.line, entry: name }),
             _ => Ok(entry),
         }
     }
 }
 
 fn name_or_nobody(operator: &Option<String>) -> String {
-    operator.as_ref().map_or_else(
-        || "an operator without a name".to_owned(),
-        |name| format!("{name:?}"),
-    )
+    operator.as_ref().map_or_else(|| "an operator without a name".to_owned(), |name| format!("{name:?}"))
 }
 
 fn them(columns: &[String]) -> &'static str {
@@ -610,9 +508,5 @@ fn them(columns: &[String]) -> &'static str {
 /// `the column "a"`, `the columns "a", "b"`.
 fn list(noun: &str, names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-    format!(
-        "the {noun}{} {}",
-        if names.len() == 1 { "" } else { "s" },
-        quoted.join(", ")
-    )
+    format!("the {noun}{} {}", if names.len() == 1 { "" } else { "s" }, quoted.join(", "))
 }

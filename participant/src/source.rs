@@ -69,9 +69,7 @@ pub struct Loaded {
 
 impl fmt::Debug for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loaded")
-            .field("summary", &self.summary)
-            .finish_non_exhaustive()
+        f.debug_struct("Loaded").field("summary", &self.summary).finish_non_exhaustive()
     }
 }
 
@@ -112,22 +110,14 @@ pub async fn load(
     base_dir: &Path,
     request: &DataRequest,
 ) -> Result<Loaded, SourceError> {
-    let error = |rows, problems| SourceError {
-        party: party.to_owned(),
-        view: request.view.clone(),
-        rows,
-        problems,
-    };
+    let error = |rows, problems| SourceError { party: party.to_owned(), view: request.view.clone(), rows, problems };
     let Some(view) = views.iter().find(|view| view.name == request.view) else {
         let known = views.iter().map(|view| view.name.clone()).collect();
         return Err(error(None, vec![Problem::UnknownView { known }]));
     };
     let mut problems = asked_twice(request);
     let mut columns = Columns::new(request, RowNumbers::of(view));
-    let read = answer::read(view, base_dir, &columns.names(), |name, array| {
-        columns.add(name, array)
-    })
-    .await;
+    let read = answer::read(view, base_dir, &columns.names(), |name, array| columns.add(name, array)).await;
     let rows = match read {
         Ok(rows) => rows,
         Err(stopped) => {
@@ -148,21 +138,13 @@ fn asked_twice(request: &DataRequest) -> Vec<Problem> {
     let features = request.columns.iter().map(|spec| &spec.name);
     let mut seen = Vec::new();
     let mut twice: Vec<String> = Vec::new();
-    for name in [&request.key, &request.label]
-        .into_iter()
-        .chain(split)
-        .chain(features)
-    {
+    for name in [&request.key, &request.label].into_iter().chain(split).chain(features) {
         if seen.contains(&name) && !twice.contains(name) {
             twice.push(name.clone());
         }
         seen.push(name);
     }
-    if twice.is_empty() {
-        Vec::new()
-    } else {
-        vec![Problem::AskedTwice { columns: twice }]
-    }
+    if twice.is_empty() { Vec::new() } else { vec![Problem::AskedTwice { columns: twice }] }
 }
 
 /// The columns of a request while their values arrive, batch by batch.
@@ -189,24 +171,14 @@ impl Columns {
             numbering,
             key: (request.key.clone(), Texts::default()),
             label: (request.label.clone(), Texts::default()),
-            split: request
-                .split
-                .as_ref()
-                .map(|split| (split.column.clone(), Texts::default())),
-            features: request
-                .columns
-                .iter()
-                .map(|spec| (spec.name.clone(), feature(spec)))
-                .collect(),
+            split: request.split.as_ref().map(|split| (split.column.clone(), Texts::default())),
+            features: request.columns.iter().map(|spec| (spec.name.clone(), feature(spec))).collect(),
         }
     }
 
     /// Every column once, in the order key, label, split, features.
     fn names(&self) -> Vec<String> {
-        let texts = [&self.key, &self.label]
-            .into_iter()
-            .chain(&self.split)
-            .map(|(name, _)| name);
+        let texts = [&self.key, &self.label].into_iter().chain(&self.split).map(|(name, _)| name);
         let mut names: Vec<String> = Vec::new();
         for name in texts.chain(self.features.iter().map(|(name, _)| name)) {
             if !names.contains(name) {
@@ -217,9 +189,7 @@ impl Columns {
     }
 
     fn add(&mut self, column: &str, array: &values::ArrayRef) {
-        let texts = [&mut self.key, &mut self.label]
-            .into_iter()
-            .chain(&mut self.split);
+        let texts = [&mut self.key, &mut self.label].into_iter().chain(&mut self.split);
         for (_, texts) in texts.filter(|(name, _)| name == column) {
             texts.add(array);
         }
@@ -232,12 +202,7 @@ impl Columns {
     }
 
     /// Checks what arrived and reports all that is wrong; a table only when every column has a value or a null for every row.
-    fn finish(
-        self,
-        rows: u64,
-        request: &DataRequest,
-        problems: &mut Vec<Problem>,
-    ) -> Option<Loaded> {
+    fn finish(self, rows: u64, request: &DataRequest, problems: &mut Vec<Problem>) -> Option<Loaded> {
         if rows == 0 {
             problems.push(Problem::NoRows);
             return None;
@@ -257,45 +222,23 @@ impl Columns {
                 Feature::Categorical(levels) => levels.finish(&name, problems),
             };
             columns.push(column);
-            summaries.push(ColumnSummary {
-                name,
-                missing,
-                other,
-            });
+            summaries.push(ColumnSummary { name, missing, other });
         }
-        let table = Table {
-            specs: request.columns.clone(),
-            columns,
-            label: label?,
-            split: split?,
-        };
+        let table = Table { specs: request.columns.clone(), columns, label: label?, split: split? };
         let keys = keys?;
         let complete = |len: usize| len as u64 == rows;
         let lengths = [keys.len(), table.label.len(), table.split.len()];
-        if !lengths
-            .into_iter()
-            .chain(table.columns.iter().map(Column::len))
-            .all(complete)
-        {
+        if !lengths.into_iter().chain(table.columns.iter().map(Column::len)).all(complete) {
             return None; // a column is missing, which has been reported
         }
         let summary = summarise(&request.view, &table, summaries);
-        Some(Loaded {
-            table,
-            keys,
-            summary,
-        })
+        Some(Loaded { table, keys, summary })
     }
 }
 
 fn summarise(view: &str, table: &Table, columns: Vec<ColumnSummary>) -> DataSummary {
     let count = |keep: &dyn Fn(bool, Split) -> bool| {
-        table
-            .label
-            .iter()
-            .zip(&table.split)
-            .filter(|(label, split)| keep(**label, **split))
-            .count() as u64
+        table.label.iter().zip(&table.split).filter(|(label, split)| keep(**label, **split)).count() as u64
     };
     DataSummary {
         view: view.to_owned(),
@@ -318,21 +261,13 @@ fn texts_of(
         Ok(values) if values.is_empty() => None,
         Ok(values) => Some((column, values)),
         Err(found) => {
-            problems.push(Problem::ColumnType {
-                column,
-                found,
-                wanted,
-            });
+            problems.push(Problem::ColumnType { column, found, wanted });
             None
         }
     }
 }
 
-fn check_keys(
-    key: (String, Texts),
-    numbering: RowNumbers,
-    problems: &mut Vec<Problem>,
-) -> Option<Vec<String>> {
+fn check_keys(key: (String, Texts), numbering: RowNumbers, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
     let (column, values) = texts_of(key, "text or integers", problems)?;
     let mut null = Rows::new(numbering);
     let mut repeated = Rows::new(numbering);
@@ -345,25 +280,15 @@ fn check_keys(
         }
     }
     if !null.is_empty() {
-        problems.push(Problem::KeyNull {
-            column: column.clone(),
-            rows: null,
-        });
+        problems.push(Problem::KeyNull { column: column.clone(), rows: null });
     }
     if !repeated.is_empty() {
-        problems.push(Problem::KeyRepeated {
-            column,
-            rows: repeated,
-        });
+        problems.push(Problem::KeyRepeated { column, rows: repeated });
     }
     values.into_iter().collect()
 }
 
-fn check_label(
-    label: (String, Texts),
-    numbering: RowNumbers,
-    problems: &mut Vec<Problem>,
-) -> Option<Vec<bool>> {
+fn check_label(label: (String, Texts), numbering: RowNumbers, problems: &mut Vec<Problem>) -> Option<Vec<bool>> {
     let (column, values) = texts_of(label, "0 and 1", problems)?;
     let mut null = Rows::new(numbering);
     let mut wrong = Rows::new(numbering);
@@ -377,23 +302,14 @@ fn check_label(
     }
     let complete = labels.len() == values.len();
     if !null.is_empty() {
-        problems.push(Problem::LabelNull {
-            column: column.clone(),
-            rows: null,
-        });
+        problems.push(Problem::LabelNull { column: column.clone(), rows: null });
     }
     if !wrong.is_empty() {
-        problems.push(Problem::LabelNotBinary {
-            column: column.clone(),
-            rows: wrong,
-        });
+        problems.push(Problem::LabelNotBinary { column: column.clone(), rows: wrong });
     }
     let bad = labels.iter().filter(|label| **label).count();
     if complete && (bad == 0 || bad == labels.len()) {
-        problems.push(Problem::LabelOneClass {
-            column,
-            absent: u8::from(bad == 0),
-        });
+        problems.push(Problem::LabelOneClass { column, absent: u8::from(bad == 0) });
     }
     complete.then_some(labels)
 }
@@ -427,12 +343,7 @@ fn check_split(
     }
     let complete = unknown.is_empty();
     if !complete {
-        problems.push(Problem::SplitUnknown {
-            column,
-            train,
-            test,
-            rows: unknown,
-        });
+        problems.push(Problem::SplitUnknown { column, train, test, rows: unknown });
     }
     complete.then_some(splits)
 }

@@ -131,19 +131,11 @@ pub fn answer(
     let rule = &session.roster().rule;
     let mut sum = ShareSum::zero(spec.parameters.set(), rule);
     for (survivor, sealed) in survivors.survivors.iter().zip(sealed_shares) {
-        let unreadable =
-            || Violation::ShareUnreadable { party: survivor.party.clone(), receiver: me.clone() };
+        let unreadable = || Violation::ShareUnreadable { party: survivor.party.clone(), receiver: me.clone() };
         let context = share_context(spec.round, &survivors.spec, &survivor.party, me);
         let plain = sealing.open(&session.digest(), context.as_bytes(), sealed).map_err(|_| unreadable())?;
         let share = KeyShare::from_bytes(&plain, spec.parameters.set(), rule).map_err(|_| unreadable())?;
         sum.add(&share).map_err(|_| unreadable())?;
     }
-    Ok(Answer::signed(
-        me.clone(),
-        survivors.round,
-        survivors.spec,
-        survivors.digest(),
-        sum.to_bytes(),
-        key,
-    ))
+    Ok(Answer::signed(me.clone(), survivors.round, survivors.spec, survivors.digest(), sum.to_bytes(), key))
 }

@@ -1,6 +1,10 @@
 //! What can be wrong with a message, and whose fault it is.
 
-use haihe_privacy::{digest::Digest, identity::IdentityError, secure_sum::{CapacityError, CommitteeError}};
+use haihe_privacy::{
+    digest::Digest,
+    identity::IdentityError,
+    secure_sum::{CapacityError, CommitteeError},
+};
 
 use crate::id::PartyId;
 

@@ -101,8 +101,7 @@ impl RoundSpec {
             .verify(&self.digest(), signature)
             .map_err(|_| Violation::CoordinatorSignature { message: "round specification" })?;
         let task = Task::from_json(&self.task_json).ok_or(Violation::Task { round: self.round })?;
-        let segments =
-            task.segments(spec, session.parties()).map_err(|_| Violation::Task { round: self.round })?;
+        let segments = task.segments(spec, session.parties()).map_err(|_| Violation::Task { round: self.round })?;
         let dimension = segments.iter().map(|s| s.len).sum();
         let expected = SumParameters::choose(dimension, session.parties(), spec.secure_sum.value_bits)?;
         if self.parameters != expected {
@@ -168,20 +167,12 @@ impl Contribution {
         share_digests: Vec<Digest>,
         key: &SigningKey,
     ) -> Self {
-        let signature =
-            key.sign(&Self::to_sign(&party, round, &spec, &commitment, ciphertext_bytes, &share_digests));
+        let signature = key.sign(&Self::to_sign(&party, round, &spec, &commitment, ciphertext_bytes, &share_digests));
         Self { party, round, spec, commitment, ciphertext_bytes, share_digests, signature }
     }
 
     fn digest(&self) -> Digest {
-        Self::to_sign(
-            &self.party,
-            self.round,
-            &self.spec,
-            &self.commitment,
-            self.ciphertext_bytes,
-            &self.share_digests,
-        )
+        Self::to_sign(&self.party, self.round, &self.spec, &self.commitment, self.ciphertext_bytes, &self.share_digests)
     }
 
     fn check(&self, session: &Session, spec: &RoundSpec, spec_digest: &Digest) -> Result<u32, Violation> {
@@ -258,10 +249,8 @@ pub struct SurvivorSet {
 impl SurvivorSet {
     /// Names the set: covers round, specification and every contributor's signed commitment.
     pub fn digest(&self) -> Digest {
-        let mut t = Transcript::new("haihe/v1/survivors")
-            .u64(self.round)
-            .digest(&self.spec)
-            .u64(self.survivors.len() as u64);
+        let mut t =
+            Transcript::new("haihe/v1/survivors").u64(self.round).digest(&self.spec).u64(self.survivors.len() as u64);
         for s in &self.survivors {
             t = t.digest(&s.digest()).bytes(s.signature.as_bytes());
         }
@@ -368,12 +357,7 @@ impl Answer {
 
 impl Verified<Answer> {
     /// Checks a received answer against the survivor set that was asked for.
-    pub fn answer(
-        answer: Answer,
-        survivors: &Digest,
-        session: &Session,
-        spec: &RoundSpec,
-    ) -> Result<Self, Violation> {
+    pub fn answer(answer: Answer, survivors: &Digest, session: &Session, spec: &RoundSpec) -> Result<Self, Violation> {
         let index = session.index_of(&answer.party)?;
         if session.committee_position(index).is_none() {
             return Err(Violation::NotInCommittee { party: answer.party });
@@ -387,8 +371,7 @@ impl Verified<Answer> {
         if answer.share_sum.len() != session.roster().rule.share_bytes(spec.parameters.set()) {
             return Err(Violation::MalformedAnswer { party: answer.party });
         }
-        let digest =
-            Answer::to_sign(&answer.party, answer.round, &answer.spec, &answer.survivors, &answer.share_sum);
+        let digest = Answer::to_sign(&answer.party, answer.round, &answer.spec, &answer.survivors, &answer.share_sum);
         session
             .key_of(index)
             .verify(&digest, &answer.signature)

@@ -98,7 +98,13 @@ impl Join {
         Self { job, party, signing_certificate, sealing_key, beacon_commitment, signature }
     }
 
-    fn to_sign(job: &JobId, party: &PartyId, certificate: &[u8], sealing: &SealingPublicKey, beacon: &Digest) -> Digest {
+    fn to_sign(
+        job: &JobId,
+        party: &PartyId,
+        certificate: &[u8],
+        sealing: &SealingPublicKey,
+        beacon: &Digest,
+    ) -> Digest {
         Transcript::new("haihe/v1/join")
             .digest(&job.0)
             .str(party.as_str())
@@ -170,12 +176,7 @@ impl Decline {
     }
 
     fn to_sign(job: &JobId, party: &PartyId, certificate: &[u8], reason: &str) -> Digest {
-        Transcript::new("haihe/v1/decline")
-            .digest(&job.0)
-            .str(party.as_str())
-            .bytes(certificate)
-            .str(reason)
-            .finish()
+        Transcript::new("haihe/v1/decline").digest(&job.0).str(party.as_str()).bytes(certificate).str(reason).finish()
     }
 }
 

@@ -1014,8 +1014,7 @@ impl Job {
             survivors: c.accepted.values().cloned().collect(),
             deadline,
         };
-        self.phase =
-            Phase::Opening(Box::new(Opening { running, spec, survivors, digest, answers: BTreeMap::new() }));
+        self.phase = Phase::Opening(Box::new(Opening { running, spec, survivors, digest, answers: BTreeMap::new() }));
     }
 
     fn apply_sum(&mut self, transcript: Digest, summary: crate::horizontal::Summary, plan: Option<Plan>) {

@@ -29,18 +29,8 @@ pub struct Job {
 
 pub fn job(path: &str) -> Result<Job> {
     let file: JobFile = toml::from_str(&std::fs::read_to_string(path)?)?;
-    let columns = file
-        .columns
-        .into_iter()
-        .map(|c| ColumnSpec {
-            name: c.name,
-            kind: c.kind,
-        })
-        .collect();
-    Ok(Job {
-        columns,
-        scorecard: file.scorecard,
-    })
+    let columns = file.columns.into_iter().map(|c| ColumnSpec { name: c.name, kind: c.kind }).collect();
+    Ok(Job { columns, scorecard: file.scorecard })
 }
 
 /// A table, and the fields of columns that are no features.
@@ -53,59 +43,28 @@ pub struct Loaded {
 pub fn load(path: &str, specs: &[ColumnSpec], extra: &[&str]) -> Result<Loaded> {
     let mut reader = csv::Reader::from_path(path)?;
     let header = reader.headers()?.clone();
-    let find = |name: &str| {
-        header
-            .iter()
-            .position(|h| h == name)
-            .ok_or_else(|| format!("{path}: no column {name}"))
-    };
+    let find = |name: &str| header.iter().position(|h| h == name).ok_or_else(|| format!("{path}: no column {name}"));
     let (y, set) = (find("y")?, find("set")?);
-    let at = specs
-        .iter()
-        .map(|s| find(&s.name))
-        .collect::<std::result::Result<Vec<_>, _>>()?;
-    let extra_at = extra
-        .iter()
-        .map(|n| find(n))
-        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let at = specs.iter().map(|s| find(&s.name)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let extra_at = extra.iter().map(|n| find(n)).collect::<std::result::Result<Vec<_>, _>>()?;
     let empty = |s: &ColumnSpec| match s.kind {
         ColumnKind::Numeric => Column::Numeric(Vec::new()),
         ColumnKind::Categorical { .. } => Column::Categorical(Vec::new()),
     };
     let columns = specs.iter().map(empty).collect();
-    let mut table = Table {
-        specs: specs.to_vec(),
-        columns,
-        label: Vec::new(),
-        split: Vec::new(),
-    };
+    let mut table = Table { specs: specs.to_vec(), columns, label: Vec::new(), split: Vec::new() };
     let mut others = vec![Vec::new(); extra.len()];
     for record in reader.records() {
         let record = record?;
         table.label.push(&record[y] == "1");
-        table.split.push(if &record[set] == "train" {
-            Split::Train
-        } else {
-            Split::Test
-        });
+        table.split.push(if &record[set] == "train" { Split::Train } else { Split::Test });
         for ((column, spec), &at) in table.columns.iter_mut().zip(specs).zip(&at) {
             let field = &record[at];
             match (column, &spec.kind) {
-                (Column::Numeric(v), _) => v.push(if field.is_empty() {
-                    f64::NAN
-                } else {
-                    field.parse()?
-                }),
+                (Column::Numeric(v), _) => v.push(if field.is_empty() { f64::NAN } else { field.parse()? }),
                 (Column::Categorical(v), ColumnKind::Categorical { levels }) => {
-                    let level = levels
-                        .iter()
-                        .position(|l| l == field)
-                        .unwrap_or(levels.len());
-                    v.push(if field.is_empty() {
-                        levels.len() + 1
-                    } else {
-                        level
-                    } as u32);
+                    let level = levels.iter().position(|l| l == field).unwrap_or(levels.len());
+                    v.push(if field.is_empty() { levels.len() + 1 } else { level } as u32);
                 }
                 _ => {}
             }
@@ -114,8 +73,5 @@ pub fn load(path: &str, specs: &[ColumnSpec], extra: &[&str]) -> Result<Loaded> 
             values.push(record[at].to_owned());
         }
     }
-    Ok(Loaded {
-        table,
-        extra: extra.iter().map(|n| (*n).to_owned()).zip(others).collect(),
-    })
+    Ok(Loaded { table, extra: extra.iter().map(|n| (*n).to_owned()).zip(others).collect() })
 }

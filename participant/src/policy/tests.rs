@@ -9,9 +9,7 @@ fn request() -> PolicyRequest {
         kind: "scorecard".to_owned(),
         operator: Some("pilot-operator".to_owned()),
         view: "loans".to_owned(),
-        columns: ["loan_id", "y", "set", "no_emp"]
-            .map(str::to_owned)
-            .to_vec(),
+        columns: ["loan_id", "y", "set", "no_emp"].map(str::to_owned).to_vec(),
         parties: 3,
         min_contributors: 3,
         min_bin_rows: 20,
@@ -35,13 +33,7 @@ fn refusals(policy: &Policy, change: impl FnOnce(&mut PolicyRequest)) -> Vec<Str
 #[test]
 fn the_sample_accepts_what_it_names() {
     assert_eq!(sample().check(&request()), Ok(()));
-    assert_eq!(
-        sample().check(&PolicyRequest {
-            own_train_rows: None,
-            ..request()
-        }),
-        Ok(())
-    );
+    assert_eq!(sample().check(&PolicyRequest { own_train_rows: None, ..request() }), Ok(()));
 }
 
 #[test]
@@ -63,19 +55,14 @@ fn each_refusal_names_the_line_and_what_to_change() {
         "the job was submitted by \"eve\", whom policy.toml line 7 ([accept] operators) does not list; \
          to accept it add the operator there, otherwise a listed operator submits the job"
     );
-    assert!(
-        one(|r| r.operator = None)
-            .starts_with("the job was submitted by an operator without a name, whom ")
-    );
+    assert!(one(|r| r.operator = None).starts_with("the job was submitted by an operator without a name, whom "));
     assert_eq!(
         one(|r| r.view = "贷款".to_owned()),
         "the job reads the view \"贷款\", which policy.toml line 10 ([columns] views) does not list; \
          to accept it add \"贷款\" there, otherwise the operator names a view that we offer"
     );
     assert_eq!(
-        one(|r| r
-            .columns
-            .extend(["owner_id".to_owned(), "phone".to_owned()])),
+        one(|r| r.columns.extend(["owner_id".to_owned(), "phone".to_owned()])),
         "the job reads the columns \"owner_id\", \"phone\" of the view \"loans\", which policy.toml line 13 ([columns] allow) \
          does not list; to accept the job add them there, otherwise the operator takes them out of the job"
     );
@@ -108,23 +95,14 @@ fn each_refusal_names_the_line_and_what_to_change() {
 
 #[test]
 fn own_results_stay_at_home_when_the_policy_says_so() {
-    let policy = Policy::parse(&SAMPLE.replace("own_metrics = true", "own_metrics = false"))
-        .expect("a policy");
+    let policy = Policy::parse(&SAMPLE.replace("own_metrics = true", "own_metrics = false")).expect("a policy");
     assert_eq!(
         refusals(&policy, |_| ()),
-        [
-            "the job evaluates each party apart, so that the others learn our own results, \
+        ["the job evaluates each party apart, so that the others learn our own results, \
           which policy.toml line 26 ([results] own_metrics) forbids; \
-          set own_metrics = true there or have the operator switch the evaluation per party off"
-        ]
+          set own_metrics = true there or have the operator switch the evaluation per party off"]
     );
-    assert_eq!(
-        policy.check(&PolicyRequest {
-            per_party_evaluation: false,
-            ..request()
-        }),
-        Ok(())
-    );
+    assert_eq!(policy.check(&PolicyRequest { per_party_evaluation: false, ..request() }), Ok(()));
 }
 
 #[test]
@@ -132,20 +110,8 @@ fn a_deny_list_opens_the_rest_of_the_view() {
     let (head, tail) = SAMPLE.split_once("allow = [").expect("the sample has it");
     let (_, tail) = tail.split_once("]\n").expect("it ends");
     let policy = Policy::parse(&format!("{head}deny = [\"phone\"]\n{tail}")).expect("a policy");
-    let more = |name: &str| {
-        request()
-            .columns
-            .into_iter()
-            .chain([name.to_owned()])
-            .collect()
-    };
-    assert_eq!(
-        policy.check(&PolicyRequest {
-            columns: more("anything"),
-            ..request()
-        }),
-        Ok(())
-    );
+    let more = |name: &str| request().columns.into_iter().chain([name.to_owned()]).collect();
+    assert_eq!(policy.check(&PolicyRequest { columns: more("anything"), ..request() }), Ok(()));
     assert_eq!(
         refusals(&policy, |r| r.columns = more("phone")),
         [
@@ -157,66 +123,28 @@ fn a_deny_list_opens_the_rest_of_the_view() {
 
 #[test]
 fn without_a_list_of_operators_any_may_submit() {
-    let line = SAMPLE
-        .lines()
-        .find(|line| line.starts_with("operators"))
-        .expect("the sample has it");
+    let line = SAMPLE.lines().find(|line| line.starts_with("operators")).expect("the sample has it");
     let policy = Policy::parse(&SAMPLE.replace(line, "")).expect("a policy");
-    assert_eq!(
-        policy.check(&PolicyRequest {
-            operator: None,
-            ..request()
-        }),
-        Ok(())
-    );
+    assert_eq!(policy.check(&PolicyRequest { operator: None, ..request() }), Ok(()));
 }
 
 #[test]
 fn all_reasons_come_at_once_and_have_codes() {
-    let request = PolicyRequest {
-        federation: "x".into(),
-        kind: "y".into(),
-        view: "z".into(),
-        parties: 1,
-        ..request()
-    };
-    let codes: Vec<_> = sample()
-        .check(&request)
-        .expect_err("refused")
-        .iter()
-        .map(Refusal::code)
-        .collect();
-    assert_eq!(
-        codes,
-        [
-            "policy_federation",
-            "policy_kind",
-            "policy_view",
-            "policy_parties"
-        ]
-    );
+    let request = PolicyRequest { federation: "x".into(), kind: "y".into(), view: "z".into(), parties: 1, ..request() };
+    let codes: Vec<_> = sample().check(&request).expect_err("refused").iter().map(Refusal::code).collect();
+    assert_eq!(codes, ["policy_federation", "policy_kind", "policy_view", "policy_parties"]);
 }
 
 #[test]
 fn a_policy_that_says_too_little_or_too_much_is_not_read() {
-    let message = |text: &str| {
-        Policy::parse_named(text, "rules.toml")
-            .expect_err("must be refused")
-            .to_string()
-    };
+    let message = |text: &str| Policy::parse_named(text, "rules.toml").expect_err("must be refused").to_string();
     let text = message(&SAMPLE.replace("bin_rows", "binrows"));
-    assert!(
-        text.starts_with("rules.toml: TOML parse error at line 22"),
-        "{text}"
-    );
+    assert!(text.starts_with("rules.toml: TOML parse error at line 22"), "{text}");
     assert!(text.contains("unknown field `binrows`"), "{text}");
     let text = message(&SAMPLE.replace("kinds = [\"scorecard\"]", ""));
     assert!(text.contains("missing field `kinds`"), "{text}");
     let text = message(&SAMPLE.replace("adversary = \"malicious\"", "adversary = \"honest\""));
-    assert!(
-        text.contains("expected `semi-honest` or `malicious`"),
-        "{text}"
-    );
+    assert!(text.contains("expected `semi-honest` or `malicious`"), "{text}");
     assert_eq!(
         message(&SAMPLE.replace("parties = 3", "parties = 0")),
         "rules.toml line 20: [minimum] parties = 0 would protect nothing; write at least 1"

@@ -45,9 +45,7 @@ impl fmt::Display for SourceError {
             [only] => write!(f, ": {only}"),
             several => {
                 write!(f, ": {} problems", several.len())?;
-                several
-                    .iter()
-                    .try_for_each(|problem| write!(f, "\n- {problem}"))
+                several.iter().try_for_each(|problem| write!(f, "\n- {problem}"))
             }
         }
     }
@@ -64,11 +62,7 @@ pub enum RowNumbers {
 
 impl RowNumbers {
     pub(super) fn of(view: &ViewConfig) -> Self {
-        if view.sql.is_some() {
-            RowNumbers::Query
-        } else {
-            RowNumbers::File
-        }
+        if view.sql.is_some() { RowNumbers::Query } else { RowNumbers::File }
     }
 }
 
@@ -85,11 +79,7 @@ pub struct Rows {
 
 impl Rows {
     pub(super) fn new(numbering: RowNumbers) -> Self {
-        Rows {
-            count: 0,
-            examples: Vec::new(),
-            numbering,
-        }
+        Rows { count: 0, examples: Vec::new(), numbering }
     }
 
     /// Notes the row at this position, from 0.
@@ -106,11 +96,7 @@ impl Rows {
 
     /// `3 values are`.
     fn of(&self, one: &str, many: &str) -> String {
-        format!(
-            "{} {}",
-            self.count,
-            if self.count == 1 { one } else { many }
-        )
+        format!("{} {}", self.count, if self.count == 1 { one } else { many })
     }
 }
 
@@ -121,17 +107,8 @@ impl fmt::Display for Rows {
             RowNumbers::Query => "query row",
         };
         let numbers: Vec<String> = self.examples.iter().map(u64::to_string).collect();
-        let first = if self.count > self.examples.len() as u64 {
-            "first "
-        } else {
-            ""
-        };
-        write!(
-            f,
-            "{first}{kind}{} {}",
-            if numbers.len() == 1 { "" } else { "s" },
-            numbers.join(", ")
-        )
+        let first = if self.count > self.examples.len() as u64 { "first " } else { "" };
+        write!(f, "{first}{kind}{} {}", if numbers.len() == 1 { "" } else { "s" }, numbers.join(", "))
     }
 }
 
@@ -155,12 +132,18 @@ pub enum QueryFailure {
 impl fmt::Display for QueryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            QueryFailure::Conversion => "a value cannot be converted; write TRY_CAST instead of CAST, which makes it missing, or mend the file",
+            QueryFailure::Conversion => {
+                "a value cannot be converted; write TRY_CAST instead of CAST, which makes it missing, or mend the file"
+            }
             QueryFailure::DivisionByZero => "an integer is divided by zero; write x / NULLIF(y, 0)",
             QueryFailure::Overflow => "a number leaves the range of its type; CAST it to DOUBLE first",
-            QueryFailure::Memory => "the memory limit is reached; raise memory_mb of this [[view]], or select fewer rows and columns",
+            QueryFailure::Memory => {
+                "the memory limit is reached; raise memory_mb of this [[view]], or select fewer rows and columns"
+            }
             QueryFailure::File => "the file cannot be read to its end; export it again",
-            QueryFailure::Other => "the engine refused a row; run the query on a few rows at a time to find it, or mend the file",
+            QueryFailure::Other => {
+                "the engine refused a row; run the query on a few rows at a time to find it, or mend the file"
+            }
         })
     }
 }
@@ -278,9 +261,7 @@ pub enum Problem {
     #[error("there is no row; look at the file, and at WHERE in sql of this [[view]]")]
     NoRows,
     /// A column of dates, lists and the like.
-    #[error(
-        "column {column:?} is of the type {found}, {wanted} are needed; CAST it in sql of this [[view]]"
-    )]
+    #[error("column {column:?} is of the type {found}, {wanted} are needed; CAST it in sql of this [[view]]")]
     ColumnType {
         /// Its name.
         column: String,
@@ -416,26 +397,14 @@ impl Problem {
 }
 
 fn names(list: &[String]) -> String {
-    let shown: Vec<String> = list
-        .iter()
-        .take(LISTED)
-        .map(|name| format!("{name:?}"))
-        .collect();
+    let shown: Vec<String> = list.iter().take(LISTED).map(|name| format!("{name:?}")).collect();
     let more = list.len().saturating_sub(LISTED);
-    let tail = if more == 0 {
-        String::new()
-    } else {
-        format!(" and {more} more")
-    };
+    let tail = if more == 0 { String::new() } else { format!(" and {more} more") };
     shown.join(", ") + &tail
 }
 
 fn names_or_none(list: &[String]) -> String {
-    if list.is_empty() {
-        "none".to_owned()
-    } else {
-        names(list)
-    }
+    if list.is_empty() { "none".to_owned() } else { names(list) }
 }
 
 fn occur(columns: &[String]) -> String {
@@ -457,10 +426,7 @@ fn file_or_query(numbering: RowNumbers) -> &'static str {
 }
 
 fn header_or_rows(rows: &Option<Rows>) -> String {
-    rows.as_ref().map_or_else(
-        || "its header".to_owned(),
-        |rows| format!("{} ({rows})", rows.of("row", "rows")),
-    )
+    rows.as_ref().map_or_else(|| "its header".to_owned(), |rows| format!("{} ({rows})", rows.of("row", "rows")))
 }
 
 /// A name as SQL writes it, with quotes where it needs them.

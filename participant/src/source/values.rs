@@ -43,13 +43,7 @@ pub(super) struct Numbers {
 impl Numbers {
     pub fn new(numbering: RowNumbers) -> Self {
         let none = || Rows::new(numbering);
-        Numbers {
-            values: Vec::new(),
-            missing: 0,
-            not_numeric: none(),
-            not_finite: none(),
-            unsupported: None,
-        }
+        Numbers { values: Vec::new(), missing: 0, not_numeric: none(), not_finite: none(), unsupported: None }
     }
 
     pub fn add(&mut self, array: &ArrayRef) {
@@ -59,11 +53,7 @@ impl Numbers {
         };
         if array.data_type() == &DataType::Utf8 {
             for value in array.as_string::<i32>() {
-                match value
-                    .map(str::trim)
-                    .filter(|text| !text.is_empty())
-                    .map(str::parse)
-                {
+                match value.map(str::trim).filter(|text| !text.is_empty()).map(str::parse) {
                     None => self.push(None),
                     Some(Ok(number)) => self.push(Some(number)),
                     Some(Err(_)) => {
@@ -73,10 +63,7 @@ impl Numbers {
                 }
             }
         } else if let Ok(numbers) = cast(&array, &DataType::Float64) {
-            numbers
-                .as_primitive::<Float64Type>()
-                .iter()
-                .for_each(|number| self.push(number));
+            numbers.as_primitive::<Float64Type>().iter().for_each(|number| self.push(number));
         } else {
             self.unsupported = Some(array.data_type().to_string());
         }
@@ -95,23 +82,13 @@ impl Numbers {
     pub fn finish(self, name: &str, problems: &mut Vec<Problem>) -> (Column, u64, u64) {
         let column = || name.to_owned();
         if let Some(found) = self.unsupported {
-            problems.push(Problem::ColumnType {
-                column: column(),
-                found,
-                wanted: "numbers",
-            });
+            problems.push(Problem::ColumnType { column: column(), found, wanted: "numbers" });
         }
         if !self.not_numeric.is_empty() {
-            problems.push(Problem::NotNumeric {
-                column: column(),
-                rows: self.not_numeric,
-            });
+            problems.push(Problem::NotNumeric { column: column(), rows: self.not_numeric });
         }
         if !self.not_finite.is_empty() {
-            problems.push(Problem::NotFinite {
-                column: column(),
-                rows: self.not_finite,
-            });
+            problems.push(Problem::NotFinite { column: column(), rows: self.not_finite });
         }
         (Column::Numeric(self.values), self.missing, 0)
     }
@@ -132,12 +109,7 @@ impl Levels {
         for (at, level) in levels.iter().enumerate() {
             index.entry(level.trim().to_owned()).or_insert(number(at));
         }
-        Levels {
-            index,
-            count: number(levels.len()),
-            values: Vec::new(),
-            unsupported: None,
-        }
+        Levels { index, count: number(levels.len()), values: Vec::new(), unsupported: None }
     }
 
     pub fn add(&mut self, array: &ArrayRef) {
@@ -156,14 +128,9 @@ impl Levels {
     /// The column, how many values are missing, and how many are outside the levels.
     pub fn finish(self, name: &str, problems: &mut Vec<Problem>) -> (Column, u64, u64) {
         if let Some(found) = self.unsupported {
-            problems.push(Problem::ColumnType {
-                column: name.to_owned(),
-                found,
-                wanted: "text or integers",
-            });
+            problems.push(Problem::ColumnType { column: name.to_owned(), found, wanted: "text or integers" });
         }
-        let count =
-            |wanted: u32| self.values.iter().filter(|value| **value == wanted).count() as u64;
+        let count = |wanted: u32| self.values.iter().filter(|value| **value == wanted).count() as u64;
         let (other, missing) = (count(self.count), count(self.count + 1));
         (Column::Categorical(self.values), missing, other)
     }
@@ -186,9 +153,7 @@ fn plain(array: &ArrayRef) -> Option<ArrayRef> {
     match array.data_type() {
         DataType::Utf8 | DataType::Boolean => Some(array.clone()),
         kind if kind.is_numeric() => Some(array.clone()),
-        DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
-            cast(array, &DataType::Utf8).ok()
-        }
+        DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => cast(array, &DataType::Utf8).ok(),
         DataType::Dictionary(_, value) => plain(&cast(array, value).ok()?),
         _ => None,
     }
@@ -199,20 +164,10 @@ fn texts(array: &ArrayRef) -> Option<Vec<Option<String>>> {
     let array = plain(array)?;
     let kind = array.data_type();
     if let Some(floats) = array.as_primitive_opt::<Float64Type>() {
-        return Some(
-            floats
-                .iter()
-                .map(|value| value.map(|number| number.to_string()))
-                .collect(),
-        );
+        return Some(floats.iter().map(|value| value.map(|number| number.to_string())).collect());
     }
     if let Some(floats) = array.as_primitive_opt::<Float32Type>() {
-        return Some(
-            floats
-                .iter()
-                .map(|value| value.map(|number| number.to_string()))
-                .collect(),
-        );
+        return Some(floats.iter().map(|value| value.map(|number| number.to_string())).collect());
     }
     let is_decimal = kind.is_decimal();
     let array = cast(&array, &DataType::Utf8).ok()?;
@@ -224,11 +179,5 @@ fn texts(array: &ArrayRef) -> Option<Vec<Option<String>>> {
         };
         (!value.is_empty()).then(|| value.to_owned())
     };
-    Some(
-        array
-            .as_string::<i32>()
-            .iter()
-            .map(|value| value.and_then(text))
-            .collect(),
-    )
+    Some(array.as_string::<i32>().iter().map(|value| value.and_then(text)).collect())
 }

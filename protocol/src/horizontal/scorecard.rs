@@ -159,15 +159,24 @@ pub struct Plan {
 #[serde(tag = "stage", rename_all = "snake_case")]
 enum Stage {
     Profile,
-    LabelCounts { grids: Vec<ColumnGrid> },
-    Correlation { binnings: Vec<Binning>, selection: Selection },
+    LabelCounts {
+        grids: Vec<ColumnGrid>,
+    },
+    Correlation {
+        binnings: Vec<Binning>,
+        selection: Selection,
+    },
     Regression {
         learned: Learned,
         newton: Newton,
         /// Rows and events of the sum before this one.
         before: Option<(f64, f64)>,
     },
-    Evaluation { learned: Learned, fit: Fit, scorecard: Box<Scorecard> },
+    Evaluation {
+        learned: Learned,
+        fit: Fit,
+        scorecard: Box<Scorecard>,
+    },
 }
 
 /// What is known once the variables were selected.
@@ -381,9 +390,7 @@ impl Task {
                 Ok(vector)
             }
             Task::LabelCounts { grids } => Ok(label_counts(table, grids)?),
-            Task::Correlation { binnings, .. } => {
-                Ok(correlation_statistics(&design(table, binnings, Split::Train)?.x))
-            }
+            Task::Correlation { binnings, .. } => Ok(correlation_statistics(&design(table, binnings, Split::Train)?.x)),
             Task::Regression { binnings, beta, .. } => {
                 let design = design(table, binnings, Split::Train)?;
                 Ok(logistic_statistics(&design.x, &design.good, beta)?.to_vec())
@@ -510,11 +517,7 @@ fn evaluation(options: &ScorecardOptions, sum: &[f64], parties: &[PartyId]) -> R
         per_party.push(PartyEvaluation {
             party: party.clone(),
             stability: psi(&totals(&test), &totals(&own)).ok(),
-            brier_recalibrated: if recalibrated && rows > 0.0 {
-                error(index + 1, 1).map(|e| e / rows)
-            } else {
-                None
-            },
+            brier_recalibrated: if recalibrated && rows > 0.0 { error(index + 1, 1).map(|e| e / rows) } else { None },
             test: measured(&grid, own, error(index + 1, 0)),
         });
     }
@@ -533,8 +536,7 @@ pub fn local_result(spec: &JobSpec, scorecard: &Scorecard, table: &Table) -> Res
     let options = options(spec)?;
     let scored = score(options, scorecard, table)?;
     let rows: f64 = totals(&scored.test).iter().sum();
-    let brier_recalibrated =
-        scored.recalibrated.as_ref().filter(|_| rows > 0.0).map(|(_, _, error)| error / rows);
+    let brier_recalibrated = scored.recalibrated.as_ref().filter(|_| rows > 0.0).map(|(_, _, error)| error / rows);
     Ok(LocalResult {
         recalibration: scored.recalibrated.map(|(own, _, _)| own),
         test: measured(&options.grid(), scored.test, Some(scored.squared_error)),
@@ -689,10 +691,7 @@ impl Plan {
         let per_bound = spec.job.parties.len() as f64 / units;
         let bounds = LogisticStatistics::bounds(self.rows, chosen.len(), max_abs_woe(chosen).max(1e-3));
         let gradient = bounds.get(3..4 + chosen.len()).unwrap_or(&[]).iter().fold(0.0f64, |m, b| m.max(*b));
-        Resolution {
-            log_likelihood: bounds.get(2).unwrap_or(&0.0) * per_bound,
-            gradient: gradient * per_bound,
-        }
+        Resolution { log_likelihood: bounds.get(2).unwrap_or(&0.0) * per_bound, gradient: gradient * per_bound }
     }
 
     /// A regression on the selected variables, from zero or from where an earlier fit without one variable left off.
@@ -734,13 +733,11 @@ impl Plan {
         let log_likelihood = statistics.log_likelihood / statistics.rows.max(1.0);
         let gradient = statistics.gradient.iter().fold(0.0f64, |m, g| m.max(g.abs()));
         let line = |text: String, moved: f64| {
-            let figures =
-                [("mean_log_likelihood", log_likelihood), ("gradient", gradient), ("step", moved)].into();
+            let figures = [("mean_log_likelihood", log_likelihood), ("gradient", gradient), ("step", moved)].into();
             summary("regression", format!("mean log-likelihood {log_likelihood:.6}, {text}"), figures)
         };
-        let distance = |next: &Newton| {
-            next.beta().iter().zip(newton.beta()).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()))
-        };
+        let distance =
+            |next: &Newton| next.beta().iter().zip(newton.beta()).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
         match newton.step(&statistics) {
             NewtonOutcome::Continue(next) => {
                 let moved = distance(&next);
