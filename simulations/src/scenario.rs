@@ -262,7 +262,10 @@ impl ScenarioOutcome {
             ("rounds", outcome.rounds.len() as f64),
             ("rounds lost", outcome.counters.rounds_lost as f64),
             ("variables", outcome.result.scorecard.variables.len() as f64),
-            ("megabytes per party", outcome.bytes.values().sum::<u64>() as f64 / 1e6 / outcome.bytes.len().max(1) as f64),
+            (
+                "megabytes per party",
+                outcome.bytes.values().sum::<u64>() as f64 / 1e6 / outcome.bytes.len().max(1) as f64,
+            ),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();

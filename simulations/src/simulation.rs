@@ -7,36 +7,33 @@
 
 mod coordinator;
 mod message;
+mod outcome;
 mod party;
 pub mod pki;
 mod vault;
 
-use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use haihe_coordinator::engine::Identity;
 use haihe_models::table::Table;
 use haihe_participant::member::{MemberError, Note};
-use haihe_privacy::{
-    digest::Digest,
-    secure_sum::{CommitteeRule, Scheme, lattice::Lattice, plain::NoSecurity},
-};
+use haihe_privacy::digest::Digest;
 use haihe_protocol::{
-    horizontal::scorecard::ScorecardResult,
     id::{JobId, PartyId, Timestamp},
-    job::{JobProblem, JobSpec},
+    job::JobSpec,
     journal::{self, Entry, Event, JournalError},
-    state::{Counters, Job, Phase, Receipt},
+    state::{Job, Phase, Receipt},
 };
 use rand::RngExt as _;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     fault::{During, Fault},
-    rounds::{RoundFacts, round_facts},
+    rounds::round_facts,
 };
 use coordinator::{Coordinator, Interrupted};
 use message::{Ask, Message};
+pub use outcome::{Outcome, Progress, SimulationError, SimulationOptions, Traffic};
 use party::{Disk, Party};
 use pki::{Authority, derive};
 use vault::CrashingVault;
@@ -46,182 +43,6 @@ pub const OPENED: Timestamp = Timestamp(1_767_225_600_000);
 
 /// After how long a request or a submission without an answer is repeated, in milliseconds.
 const RETRY_MS: u64 = 5_000;
-
-/// How a federation is simulated.
-#[derive(Clone)]
-pub struct SimulationOptions {
-    /// Decides about keys, latencies and order.
-    pub seed: u64,
-    /// How vectors are added.
-    pub scheme: Arc<dyn Scheme>,
-    /// What goes wrong.
-    pub faults: Vec<Fault>,
-    /// How long a message travels, in milliseconds.
-    pub latency_ms: RangeInclusive<u64>,
-    /// Who declines the job, and why.
-    pub declines: BTreeMap<PartyId, String>,
-}
-
-impl SimulationOptions {
-    /// The lattice scheme, as in every deployment, and a network without faults.
-    pub fn new(seed: u64) -> Self {
-        let scheme = Arc::new(Lattice);
-        Self { seed, scheme, faults: Vec::new(), latency_ms: 5..=50, declines: BTreeMap::new() }
-    }
-
-    /// Sums vectors IN THE CLEAR. For tests of the protocol only, where the scheme's arithmetic does not matter; says so in
-    /// the log and in [`Outcome::scheme`].
-    pub fn without_any_security(self) -> Self {
-        tracing::warn!("this simulation adds vectors IN THE CLEAR: it says nothing about privacy or cost");
-        Self { scheme: Arc::new(NoSecurity), ..self }
-    }
-
-    /// With these faults.
-    pub fn with_faults(self, faults: Vec<Fault>) -> Self {
-        Self { faults, ..self }
-    }
-}
-
-impl fmt::Debug for SimulationOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimulationOptions")
-            .field("seed", &self.seed)
-            .field("scheme", &self.scheme.name())
-            .field("faults", &self.faults)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Something was recorded in the coordinator's journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Virtual milliseconds since the job was opened.
-    pub at_ms: u64,
-    /// Sequence number of the entry.
-    pub entry: u64,
-    /// What happened, one line.
-    pub line: String,
-}
-
-/// Why a simulation did not end with a result.
-#[derive(Debug, thiserror::Error)]
-pub enum SimulationError {
-    /// The job file is invalid.
-    #[error("the job file has {} problem(s):\n{}", .0.len(), .0.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
-    Job(Vec<JobProblem>),
-    /// A party of the job has no table.
-    #[error("the job invites {0}, for whom no data are given")]
-    NoTable(PartyId),
-    /// A table is for nobody.
-    #[error("data are given for {0}, whom the job does not invite")]
-    NotInvited(PartyId),
-    /// A fault is about somebody else.
-    #[error("a fault names {0}, whom the job does not invite")]
-    FaultOf(PartyId),
-    /// A key or certificate could not be made.
-    #[error("a certificate could not be made: {0}")]
-    Certificates(String),
-    /// The job failed.
-    #[error("the job failed after {at_ms} virtual ms: {reason}\n(seed {seed})")]
-    Failed {
-        /// Repeats the failure.
-        seed: u64,
-        /// Virtual milliseconds since the job was opened.
-        at_ms: u64,
-        /// As the coordinator recorded it.
-        reason: String,
-        /// The coordinator's journal.
-        journal: Vec<Entry>,
-        /// What participants and coordinator refused on the way.
-        remarks: Vec<String>,
-    },
-    /// Nothing happened although all deadlines passed.
-    #[error("nothing has happened since {last_ms} virtual ms: {awaiting}\n{}\n(seed {seed})", .remarks.join("\n"))]
-    Stuck {
-        /// Repeats the failure.
-        seed: u64,
-        /// Virtual milliseconds of the last journal entry.
-        last_ms: u64,
-        /// What the job waits for.
-        awaiting: String,
-        /// What participants and coordinator refused on the way.
-        remarks: Vec<String>,
-    },
-    /// The records of the run do not agree.
-    #[error("after the run, the records do not agree: {detail}\n(seed {seed})")]
-    Disagreement {
-        /// Repeats the failure.
-        seed: u64,
-        /// Which.
-        detail: String,
-    },
-    /// A journal cannot be replayed.
-    #[error("the coordinator's journal cannot be replayed: {source}\n(seed {seed})")]
-    Journal {
-        /// Repeats the failure.
-        seed: u64,
-        /// What is wrong.
-        source: JournalError,
-    },
-}
-
-impl From<rcgen::Error> for SimulationError {
-    fn from(error: rcgen::Error) -> Self {
-        Self::Certificates(error.to_string())
-    }
-}
-
-/// Messages of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Traffic {
-    /// How many were sent.
-    pub count: u64,
-    /// Bytes of what they carry; envelopes are not counted.
-    pub bytes: u64,
-}
-
-/// A finished simulation.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Repeats the run.
-    pub seed: u64,
-    /// Scheme of the secure sum: `NO-SECURITY` if vectors were added in the clear.
-    pub scheme: String,
-    /// Job.
-    pub job: JobId,
-    /// The job file, read.
-    pub spec: JobSpec,
-    /// Who was in the session, by index.
-    pub parties: Vec<PartyId>,
-    /// Committee rule of the session.
-    pub committee: CommitteeRule,
-    /// Fewest contributors whose sum was opened.
-    pub minimum_contributors: u32,
-    /// The result as the coordinator recorded it.
-    pub result_json: String,
-    /// The same, read.
-    pub result: ScorecardResult,
-    /// Closed rounds.
-    pub rounds: Vec<RoundFacts>,
-    /// Bytes that the coordinator received from each party: ciphertexts, sealed shares, answers.
-    pub bytes: BTreeMap<PartyId, u64>,
-    /// What was sent, by kind of message.
-    pub traffic: BTreeMap<&'static str, Traffic>,
-    /// Messages sent.
-    pub messages: u64,
-    /// Contributions accepted, rejected, late; rounds closed and lost.
-    pub counters: Counters,
-    /// When the job was opened; virtual.
-    pub opened: Timestamp,
-    /// Virtual milliseconds from opening to result.
-    pub virtual_ms: u64,
-    /// The coordinator's journal.
-    pub journal: Vec<Entry>,
-    /// Digest of its last entry: equal digests, equal runs.
-    pub tip: Digest,
-    /// What participants and coordinator refused on the way.
-    pub remarks: Vec<String>,
-}
 
 enum Step {
     Deliver(Message),
@@ -429,7 +250,7 @@ impl Federation {
                     interrupted => self.after_coordinator(interrupted.map(|_| ())),
                 }
             }
-            Message::Ask { to, ask } => self.asked(to, ask),
+            Message::Ask { to, ask } => self.asked(to, *ask),
             Message::Receipt { to, ticket, receipt } => {
                 if let Receipt::Rejected(reason) = &receipt {
                     let name = self.parties[to].disk.name.clone();
@@ -477,7 +298,7 @@ impl Federation {
             return;
         }
         match self.coordinator.ask(&self.parties[party].disk.name.clone()) {
-            Ok(Some(ask)) => self.send(Message::Ask { to: party, ask }),
+            Ok(Some(ask)) => self.send(Message::Ask { to: party, ask: Box::new(ask) }),
             Ok(None) => {}
             Err(Interrupted::Refused(reason)) => self.remark("coordinator", reason),
             Err(_) => {}
@@ -670,20 +491,19 @@ impl Federation {
             let entries = member.journal(&self.job).map_err(|e: MemberError| format!("{name}: {e}"))?;
             let mut answered: BTreeMap<u64, Digest> = BTreeMap::new();
             for entry in entries {
-                match entry.event().map_err(|e| e.to_string())? {
+                let story = match entry.event().map_err(|e| e.to_string())? {
                     Note::Answered { round, survivors, .. } => {
-                        if answered.insert(round, survivors).is_some_and(|other| other != survivors) {
-                            return Err(format!("{name} answered round {round} for two survivor sets"));
-                        }
+                        let two = answered.insert(round, survivors).is_some_and(|other| other != survivors);
+                        two.then(|| format!("answered round {round} for two survivor sets"))
                     }
                     Note::Contributed { round, commitment, .. } => {
-                        if used.get(&(name.clone(), round)).is_some_and(|accepted| *accepted != commitment) {
-                            return Err(format!(
-                                "{name} noted another contribution to round {round} than the accepted one"
-                            ));
-                        }
+                        let other = used.get(&(name.clone(), round)).is_some_and(|accepted| *accepted != commitment);
+                        other.then(|| format!("noted another contribution to round {round} than the accepted one"))
                     }
-                    _ => {}
+                    _ => None,
+                };
+                if let Some(story) = story {
+                    return Err(format!("{name} {story}"));
                 }
             }
         }

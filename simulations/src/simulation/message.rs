@@ -61,7 +61,7 @@ pub(super) enum Said {
 pub(super) enum Message {
     Ask {
         to: usize,
-        ask: Ask,
+        ask: Box<Ask>,
     },
     /// `whole` is false if an upload breaks off half-way.
     Said {
@@ -82,7 +82,7 @@ impl Message {
     pub(super) fn weight(&self) -> (&'static str, u64) {
         let sum = |parts: &[Vec<u8>]| parts.iter().map(|p| p.len() as u64).sum::<u64>();
         match self {
-            Message::Ask { ask, .. } => match ask {
+            Message::Ask { ask, .. } => match ask.as_ref() {
                 Ask::Offer { toml, .. } => ("job offer", toml.len() as u64),
                 Ask::Confirm(roster) => {
                     ("roster", roster.entries.iter().map(|e| e.signing_certificate.len() as u64 + 160).sum())

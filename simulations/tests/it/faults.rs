@@ -10,7 +10,7 @@ use haihe_simulations::{
     simulation::{Outcome, SimulationError, SimulationOptions},
 };
 
-use crate::support::{Tables, finished, job, party, plain, run, same_result, tables};
+use crate::support::{Tables, finished, job, party, plain, quick_job, run, same_result, tables};
 
 /// Calls `check` for every number on two threads; collects what it says instead of stopping at the first.
 fn for_all(numbers: impl Iterator<Item = u64>, check: impl Fn(u64) -> Result<(), String> + Sync) {
@@ -47,7 +47,7 @@ fn must_equal(reference: &Outcome, job: &str, tables: &Tables, options: Simulati
 
 #[test]
 fn a_coordinator_crash_at_every_journal_position_changes_nothing() {
-    let (job, tables) = (job(3, ""), tables(3, 120));
+    let (job, tables) = (quick_job(3, ""), tables(3, 120));
     let reference = finished(&job, &tables, plain(11, vec![]));
     let positions = 1..reference.journal.len() as u64;
     for_all(positions, |entry| {
@@ -55,13 +55,16 @@ fn a_coordinator_crash_at_every_journal_position_changes_nothing() {
             let crash = Fault::CoordinatorCrash { entry, written, down_ms: 700 };
             must_equal(&reference, &job, &tables, plain(11, vec![crash]))?;
         }
-        must_equal(&reference, &job, &tables, plain(11, vec![Fault::StoreFails { entry }])).map(|_| ())
+        if entry % 3 == 0 {
+            must_equal(&reference, &job, &tables, plain(11, vec![Fault::StoreFails { entry }]))?;
+        }
+        Ok(())
     });
 }
 
 #[test]
 fn a_participant_crash_at_every_message_changes_nothing() {
-    let (job, tables) = (job(3, ""), tables(3, 120));
+    let (job, tables) = (quick_job(3, ""), tables(3, 120));
     let reference = finished(&job, &tables, plain(12, vec![]));
     let asks = 3 + 2 * reference.rounds.len() as u64;
     for_all(0..asks, |message| {
@@ -75,7 +78,7 @@ fn a_participant_crash_at_every_message_changes_nothing() {
 
 #[test]
 fn a_participant_crash_at_every_write_changes_nothing() {
-    let (job, tables) = (job(3, ""), tables(3, 120));
+    let (job, tables) = (quick_job(3, ""), tables(3, 120));
     let reference = finished(&job, &tables, plain(13, vec![]));
     // Joining, confirming and the session take 5 writes, every round 6, the end 3.
     let writes = 8 + 6 * reference.rounds.len() as u64;
@@ -90,7 +93,7 @@ fn a_participant_crash_at_every_write_changes_nothing() {
 
 #[test]
 fn any_mixture_of_passing_faults_gives_the_result_or_names_the_absent() {
-    let (job, tables) = (job(3, ""), tables(3, 120));
+    let (job, tables) = (quick_job(3, ""), tables(3, 120));
     let names: Vec<_> = (0..3).map(party).collect();
     let reference = finished(&job, &tables, plain(14, vec![]));
     let ended = [AtomicU64::new(0), AtomicU64::new(0)];
@@ -125,9 +128,9 @@ fn gone(index: usize, from_round: u64, during: During) -> Fault {
 #[test]
 fn as_many_as_allowed_may_drop_out() {
     for (parties, least, missing) in [(5, 4, 1), (10, 8, 2)] {
-        let (job, tables) = (job(parties, &format!("min_parties = {least}")), tables(parties, 120));
+        let (job, tables) = (quick_job(parties, &format!("min_parties = {least}")), tables(parties, 80));
         for during in [During::Everything, During::Contributing, During::Answering] {
-            for from in [0, 1, 3, 5] {
+            for from in [0, 1, 4] {
                 let faults = (0..missing).map(|i| gone(i, from, during)).collect();
                 let outcome = finished(&job, &tables, plain(15, faults));
                 let rounds = &outcome.rounds;
@@ -143,8 +146,8 @@ fn as_many_as_allowed_may_drop_out() {
 #[test]
 fn one_more_missing_than_allowed_is_named() {
     for (parties, least, missing) in [(5, 4, 2), (10, 8, 3)] {
-        let (job, tables) = (job(parties, &format!("min_parties = {least}")), tables(parties, 120));
-        for from in [0, 2, 4] {
+        let (job, tables) = (quick_job(parties, &format!("min_parties = {least}")), tables(parties, 80));
+        for from in [0, 4] {
             let faults = (0..missing).map(|i| gone(i, from, During::Everything)).collect();
             match run(&job, &tables, plain(16, faults)) {
                 Err(SimulationError::Failed { reason, .. }) => {
@@ -166,22 +169,14 @@ fn a_party_that_comes_and_goes_does_not_spoil_the_regression() {
     let away = |from_round, rounds| Fault::Silent { party: party(2), from_round, rounds, during: During::Contributing };
     for from in 4..9 {
         for rounds in 1..3 {
-            let options = plain(17, vec![away(from, rounds)]);
-            let ended = run(&job, &tables, options);
-            if let Err(SimulationError::Failed { journal, .. }) = &ended {
-                let facts = haihe_simulations::rounds::round_facts(journal).expect("a journal");
-                for round in facts {
-                    println!("{} {} {}", round.round, round.contributors, round.summary.text);
-                }
-            }
-            ended.unwrap_or_else(|e| panic!("away for {rounds} from {from}: {e}"));
+            finished(&job, &tables, plain(17, vec![away(from, rounds)]));
         }
     }
 }
 
 #[test]
 fn with_three_parties_nobody_may_miss_a_round() {
-    let (job, tables) = (job(3, ""), tables(3, 120));
+    let (job, tables) = (quick_job(3, ""), tables(3, 120));
     match run(&job, &tables, plain(18, vec![gone(1, 3, During::Contributing)])) {
         Err(SimulationError::Failed { reason, .. }) => {
             assert!(reason.contains("bank-01") && reason.contains("rounds in a row were lost"), "seed 18: {reason}");

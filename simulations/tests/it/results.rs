@@ -9,13 +9,16 @@ use haihe_simulations::{
     simulation::{SimulationError, SimulationOptions},
 };
 
-use crate::support::{finished, job, party, plain, run, same_result, tables};
+use crate::support::{finished, job, party, plain, quick_job, run, same_result, tables};
 
 #[test]
 fn a_federation_on_the_lattice_equals_its_pooled_twin() {
     let (job, tables) = (job(4, ""), tables(4, 400));
     let outcome = finished(&job, &tables, SimulationOptions::new(1));
-    assert_eq!((outcome.scheme.as_str(), outcome.counters.rejected, outcome.counters.rounds_lost), ("ps-kahe-rlwe", 0, 0));
+    assert_eq!(
+        (outcome.scheme.as_str(), outcome.counters.rejected, outcome.counters.rounds_lost),
+        ("ps-kahe-rlwe", 0, 0)
+    );
     let spec = JobSpec::parse(&job).expect("a job");
     let all: Vec<_> = tables.iter().map(|(_, t)| t.as_ref()).collect();
     let options = spec.scorecard.as_ref().expect("a scorecard").learning();
@@ -38,11 +41,15 @@ fn a_federation_on_the_lattice_equals_its_pooled_twin() {
     assert!((auc - reported).abs() < 5e-3, "{auc} and {reported}");
     let comparison = compare(&spec, &outcome.result, &tables).expect("a comparison");
     assert!(comparison.max_relative_coefficient_difference < 1e-5, "{comparison:?}");
-    let aucs: BTreeMap<_, _> = comparison.models.iter().map(|m| (m.name.as_str(), m.all.expect("a model").auc)).collect();
+    let aucs: BTreeMap<_, _> =
+        comparison.models.iter().map(|m| (m.name.as_str(), m.all.expect("a model").auc)).collect();
     assert!((aucs["federated"] - auc).abs() < 1e-3, "{aucs:?} and {auc}");
     assert_eq!(comparison.models.len(), 3 + 4);
     assert!(outcome.bytes.values().all(|b| *b > 10_000), "{:?}", outcome.bytes);
-    assert_eq!(outcome.rounds.iter().map(|r| r.round).collect::<Vec<_>>(), (1..=outcome.rounds.len() as u64).collect::<Vec<_>>());
+    assert_eq!(
+        outcome.rounds.iter().map(|r| r.round).collect::<Vec<_>>(),
+        (1..=outcome.rounds.len() as u64).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -72,7 +79,7 @@ fn the_scheme_does_not_change_the_result() {
 
 #[test]
 fn a_hundred_parties() {
-    let (job, tables) = (job(100, "min_parties = 90"), tables(100, 40));
+    let (job, tables) = (quick_job(100, "min_parties = 90"), tables(100, 40));
     let outcome = finished(&job, &tables, plain(24, vec![]));
     assert_eq!((outcome.parties.len(), outcome.committee.members()), (100, 64));
     assert!(outcome.rounds.iter().all(|r| r.contributors == 100));

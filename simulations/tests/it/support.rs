@@ -86,6 +86,11 @@ pub fn job(parties: usize, head: &str) -> String {
     )
 }
 
+/// The same with few regression rounds: enough to go wrong in.
+pub fn quick_job(parties: usize, head: &str) -> String {
+    job(parties, head) + "[scorecard.regression]\ntolerance = 0.1\n"
+}
+
 /// Fast: vectors in the clear.
 pub fn plain(seed: u64, faults: Vec<Fault>) -> SimulationOptions {
     SimulationOptions::new(seed).without_any_security().with_faults(faults)
