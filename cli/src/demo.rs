@@ -97,9 +97,9 @@ pub fn write_results(out: &Path, report: &Report, entries: &[Entry]) -> anyhow::
 /// What each bank of the demo is.
 pub fn describe(party: &PartyId) -> (String, String) {
     let (en, zh) = match party.as_str() {
-        "bj" => ("the largest lender of the set", "数据集中最大的贷款机构"),
-        "tj" => ("the next seven lenders", "其后七家贷款机构"),
-        "he" => ("all other lenders", "其余全部贷款机构"),
+        "bj" => ("bj: the largest lender", "bj：最大机构"),
+        "tj" => ("tj: the next seven", "tj：其后七家"),
+        "he" => ("he: all others", "he：其余机构"),
         _ => ("", ""),
     };
     (en.to_owned(), zh.to_owned())
@@ -149,7 +149,7 @@ pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()>
     for party in parties {
         let file = data.join(party.as_str()).join("loans.csv");
         participants.push(town.start_participant(party, &url, &file, &spec)?);
-        say(format!("participant {party} started: {}", describe(party).0));
+        say(format!("participant started, {}", describe(party).0));
     }
 
     let mut operator = Operator::connect(&town.operator(&url)).await?;

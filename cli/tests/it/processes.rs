@@ -18,18 +18,18 @@ use haihe_protocol::{
 };
 use haihe_simulations::bundled;
 
-const JOB: &str = include_str!("../../../simulations/jobs/sba-scorecard.toml");
+pub const JOB: &str = include_str!("../../../simulations/jobs/sba-scorecard.toml");
 const LIMIT: Duration = Duration::from_secs(120);
 
-struct Stage {
+pub struct Stage {
     _folder: tempfile::TempDir,
     data: PathBuf,
-    town: Town,
-    spec: JobSpec,
+    pub town: Town,
+    pub spec: JobSpec,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let data = folder.path().join("data");
         bundled::write_sba_silos(&data).expect("data");
@@ -38,11 +38,11 @@ impl Stage {
         Self { data, town, spec, _folder: folder }
     }
 
-    fn file(&self, party: &PartyId) -> PathBuf {
+    pub fn file(&self, party: &PartyId) -> PathBuf {
         self.data.join(party.as_str()).join("loans.csv")
     }
 
-    fn participant(&self, party: &PartyId, url: &str) -> Process {
+    pub fn participant(&self, party: &PartyId, url: &str) -> Process {
         self.town.start_participant(party, url, &self.file(party), &self.spec).expect("participant starts")
     }
 
@@ -50,7 +50,7 @@ impl Stage {
         self.spec.job.parties.iter().map(|p| self.participant(p, url)).collect()
     }
 
-    async fn operator(&self, url: &str) -> Operator {
+    pub async fn operator(&self, url: &str) -> Operator {
         let since = Instant::now();
         loop {
             match Operator::connect(&self.town.operator(url)).await {
@@ -190,6 +190,38 @@ async fn a_frozen_participant_is_waited_for_and_named() {
     participants[2].signal("CONT").expect("thawed");
     assert_eq!(stage.finished(&url, &job).await.phase, "finished");
     drop(participants);
+    coordinator.stop().expect("the coordinator stops cleanly");
+}
+
+/// What must stay in a vault or in a bank's file is nowhere else: not in logs, not in the coordinator's journals.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_rows_are_in_no_log_and_no_journal() {
+    let stage = Stage::new();
+    let (coordinator, url) = stage.town.start_coordinator(None).expect("coordinator starts");
+    let participants = stage.participants(&url);
+    let job = stage.operator(&url).await.submit(JOB.to_owned()).await.expect("submitted").job_id;
+    assert_eq!(stage.finished(&url, &job).await.phase, "finished");
+    let entries = stage.operator(&url).await.journal(&job).await.expect("journal");
+    let mut said: String = entries.iter().map(|e| e.body_json.as_str()).collect();
+    said.push_str(&stage.log("coordinator"));
+    let mut secrets = Vec::new();
+    for party in &stage.spec.job.parties {
+        said.push_str(&stage.log(party.as_str()));
+        let vault = stage.town.folder(party.as_str()).join("state/vault").join(&job[..12]);
+        said.push_str(&fs::read_to_string(vault.join("journal.jsonl")).expect("the participant's journal"));
+        let record: serde_json::Value =
+            serde_json::from_slice(&fs::read(vault.join("job.json")).expect("a record")).expect("JSON");
+        secrets.push(record["sealing_key"].as_str().expect("a key").to_owned());
+        let file = fs::read_to_string(stage.file(party)).expect("rows");
+        secrets.extend(file.lines().skip(1).take(50).map(str::to_owned));
+    }
+    assert!(secrets.len() > 100 && said.len() > 100_000, "the test looks at something");
+    for secret in secrets {
+        assert!(!said.contains(&secret), "{secret} was written where it does not belong");
+    }
+    for participant in participants {
+        participant.stop().expect("a participant stops cleanly");
+    }
     coordinator.stop().expect("the coordinator stops cleanly");
 }
 
