@@ -345,3 +345,43 @@ pub async fn load_tables(
     }
     Ok(tables)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_changes_its_job_and_lists_faults() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+        write("job.toml", "[job]\nname = \"a\"\nparties = [\"x\"]\n[deadlines]\nattempts = 2\n");
+        write(
+            "scenario.toml",
+            r#"
+            [scenario]
+            name = "s"
+            seed = 3
+            job = "job.toml"
+            data = { x = "x.csv" }
+            [[fault]]
+            fault = "silent"
+            party = "x"
+            from_round = 2
+            rounds = 1
+            during = "answering"
+            [[expected]]
+            figure = "rounds"
+            value = 9
+            tolerance = 0
+            [job]
+            name = "b"
+            "#,
+        );
+        let scenario = Scenario::open(&folder.path().join("scenario.toml")).expect("a scenario");
+        assert_eq!((scenario.faults.len(), scenario.expected.len()), (1, 1));
+        let job: toml::Table = toml::from_str(&scenario.job_toml).expect("a job");
+        let expected = "[job]\nname = \"b\"\nparties = [\"x\"]\n[deadlines]\nattempts = 2\n";
+        assert_eq!(job, toml::from_str(expected).expect("a job"));
+        assert!(matches!(scenario.job(), Err(ScenarioError::Job(_) | ScenarioError::Syntax { .. })));
+    }
+}
