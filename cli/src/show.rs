@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use haihe_simulations::baseline::{ComparedModel, Comparison, Figures};
+use haihe_simulations::baseline::{ADAPTED, ComparedModel, Comparison, Figures};
 use serde_json::{Map, Value, json};
 
 use crate::report::data::Report;
@@ -42,6 +42,7 @@ pub fn summary(report: &Report, comparison: &Comparison, seconds: f64) -> Value 
         "federated": all(comparison, "federated"),
         "pooled": all(comparison, "pooled"),
         "mean_of_scores": all(comparison, "mean of scores"),
+        "adapted": all(comparison, ADAPTED),
         "alone": alone,
         "on_own_customers": own,
         "max_relative_coefficient_difference": comparison.max_relative_coefficient_difference,
@@ -83,17 +84,29 @@ pub fn tables(comparison: &Comparison) -> String {
         "mean AUC within a bank: alone {:.4}, federated {:.4}, mean of scores {:.4}, pooled {:.4}",
         within.alone, within.federated, within.mean_of_scores, within.pooled
     ));
+    if let Some(adapted) = within.adapted {
+        text.push_str(&format!(", federated and adapted by each bank {adapted:.4}"));
+    }
     if within.without_model > 0 {
         text.push_str(&format!(" ({} banks cannot fit a model alone)", within.without_model));
     }
     text.push('\n');
     if many {
         let lost = comparison.losers.len();
-        text.push_str(&format!("banks whose own model ranks their own customers better: {lost}\n"));
+        text.push_str(&format!("banks whose own model ranks their own customers better: {lost}"));
+        if within.adapted.is_some() {
+            text.push_str(&format!(", than the adapted one: {}", comparison.losers_adapted.len()));
+        }
+        text.push('\n');
     } else {
         for (party, own, federated) in &comparison.losers {
             text.push_str(&format!(
                 "{party} ranks its own customers better with its own model: AUC {own:.4} against {federated:.4}\n"
+            ));
+        }
+        for (party, own, adapted) in &comparison.losers_adapted {
+            text.push_str(&format!(
+                "{party} still does after adapting the shared one: AUC {own:.4} against {adapted:.4}\n"
             ));
         }
     }

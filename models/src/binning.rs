@@ -130,9 +130,9 @@ pub enum BinKind {
 pub struct Bin {
     /// The values it holds.
     pub kind: BinKind,
-    /// Good train rows.
+    /// Good train rows; 0 if suppressed.
     pub good: f64,
-    /// Bad train rows.
+    /// Bad train rows; 0 if suppressed.
     pub bad: f64,
     /// Weight of evidence; high is good.
     pub woe: f64,
@@ -140,6 +140,9 @@ pub struct Bin {
     pub iv: f64,
     /// The bin has too few rows to say anything (missing, or unseen levels): its WOE is set to 0.
     pub neutral: bool,
+    /// Set when the bin has rows, but fewer than this floor: its counts are not published. Always neutral then.
+    #[serde(default)]
+    pub suppressed_below: Option<f64>,
 }
 
 /// How the WOE of a numeric column goes as its value rises.
@@ -256,7 +259,7 @@ impl Totals {
 
     fn bin(&self, kind: BinKind, cell: [f64; 2], neutral: bool) -> Bin {
         let (woe, iv) = if neutral { (0.0, 0.0) } else { (self.woe(cell), self.iv(cell)) };
-        Bin { kind, good: cell[0], bad: cell[1], woe, iv, neutral }
+        Bin { kind, good: cell[0], bad: cell[1], woe, iv, neutral, suppressed_below: None }
     }
 }
 
@@ -286,12 +289,22 @@ fn bin_column(name: &str, grid: &ColumnGrid, cells: &[[f64; 2]], totals: &Totals
             (bin.woe, bin.iv, bin.neutral) = (0.0, 0.0, true);
         }
     }
+    bins.iter_mut().for_each(|bin| suppress(bin, options.min_bin_rows));
     let iv = bins.iter().map(|b| b.iv).sum();
     let levels = match grid {
         ColumnGrid::Numeric(_) => None,
         ColumnGrid::Categorical { levels } => Some(levels.clone()),
     };
     Binning { column: name.to_owned(), levels, bins, iv, monotone, flat, smoothing: options.smoothing }
+}
+
+/// Hides the counts of a bin below the floor. Such a bin is neutral: no WOE can tell them either. A bin without rows hides
+/// nobody and stays 0.
+fn suppress(bin: &mut Bin, floor: f64) {
+    let rows = bin.good + bin.bad;
+    if bin.neutral && rows > 0.0 && rows < floor {
+        (bin.good, bin.bad, bin.suppressed_below) = (0.0, 0.0, Some(floor));
+    }
 }
 
 /// Merging neighbouring cells of one column.

@@ -151,8 +151,8 @@ pub fn scorecard_csv(scorecard: &Scorecard) -> String {
             lines.push([
                 plain(v.column()),
                 plain(&bin_label(bin)),
-                bin.good.to_string(),
-                bin.bad.to_string(),
+                shown(bin.good, bin),
+                shown(bin.bad, bin),
                 rate(bin.good, bin.bad),
                 number(bin.woe),
                 number(bin.iv),
@@ -169,6 +169,11 @@ pub fn scorecard_csv(scorecard: &Scorecard) -> String {
         let _ = writer.write_record(line);
     }
     String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
+}
+
+/// A count of a bin, or the bound of one that is not published.
+fn shown(count: f64, bin: &Bin) -> String {
+    bin.suppressed_below.map_or_else(|| count.to_string(), |floor| format!("<{floor}"))
 }
 
 fn rate(good: f64, bad: f64) -> String {

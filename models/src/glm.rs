@@ -141,7 +141,7 @@ pub fn sigmoid(eta: f64) -> f64 {
 }
 
 /// `ln(1 + exp(x))` without overflow.
-fn softplus(x: f64) -> f64 {
+pub(crate) fn softplus(x: f64) -> f64 {
     if x > 0.0 { x + libm::log1p(libm::exp(-x)) } else { libm::log1p(libm::exp(x)) }
 }
 
@@ -447,92 +447,4 @@ impl Fit {
     pub fn pseudo_r2(&self) -> f64 {
         1.0 - self.log_likelihood / self.null_log_likelihood
     }
-}
-
-/// What a bank's own recalibration may change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RecalibrationKind {
-    /// Shift the log-odds.
-    Intercept,
-    /// Shift and stretch them.
-    InterceptAndSlope,
-}
-
-/// A bank's own map from the shared model's log-odds to its own: `intercept + slope * log_odds`. It stays at the bank.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Recalibration {
-    /// Shift, in log-odds of good.
-    pub intercept: f64,
-    /// Stretch; 1 when only the intercept was fitted.
-    pub slope: f64,
-    /// Rows used.
-    pub rows: usize,
-}
-
-impl Recalibration {
-    /// The bank's own log-odds.
-    pub fn apply(&self, log_odds: f64) -> f64 {
-        self.intercept + self.slope * log_odds
-    }
-}
-
-/// Fits a bank's own recalibration on its own rows (`good[i]` = the firm turned out good). A ridge of 1 towards `(0, 1)` keeps
-/// it near the shared model where the bank has few rows, and finite where it has seen one class only.
-pub fn offset_recalibration(
-    log_odds: &[f64],
-    good: &[bool],
-    kind: RecalibrationKind,
-) -> Result<Recalibration, GlmError> {
-    if log_odds.len() != good.len() {
-        return Err(GlmError::Length { what: "labels", expected: log_odds.len(), found: good.len() });
-    }
-    if log_odds.iter().any(|x| !x.is_finite()) {
-        return Err(GlmError::NotFinite { what: "the log-odds" });
-    }
-    const RIDGE: f64 = 1.0;
-    let slope_free = kind == RecalibrationKind::InterceptAndSlope;
-    let objective = |a: f64, b: f64| {
-        let rows = log_odds.iter().zip(good);
-        let fit = rows.fold(0.0, |sum, (&x, &y)| sum - softplus(if y { -(a + b * x) } else { a + b * x }));
-        fit - RIDGE / 2.0 * (a * a + (b - 1.0) * (b - 1.0))
-    };
-    let (mut a, mut b) = (0.0, 1.0);
-    let mut value = objective(a, b);
-    for round in 0..100 {
-        let (mut ga, mut gb, mut haa, mut hab, mut hbb) = (-RIDGE * a, -RIDGE * (b - 1.0), RIDGE, 0.0, RIDGE);
-        for (&x, &y) in log_odds.iter().zip(good) {
-            let p = sigmoid(a + b * x);
-            let (r, w) = (f64::from(u8::from(y)) - p, p * (1.0 - p));
-            ga += r;
-            gb += r * x;
-            haa += w;
-            hab += w * x;
-            hbb += w * x * x;
-        }
-        let (mut da, mut db) = if slope_free {
-            let determinant = haa * hbb - hab * hab;
-            ((hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant)
-        } else {
-            (ga / haa, 0.0)
-        };
-        let mut next = objective(a + da, b + db);
-        for _ in 0..40 {
-            if next >= value {
-                break;
-            }
-            (da, db) = (da / 2.0, db / 2.0);
-            next = objective(a + da, b + db);
-        }
-        let moved = da.abs().max(db.abs());
-        if moved < 1e-10 || next < value {
-            return Ok(Recalibration { intercept: a, slope: b, rows: good.len() });
-        }
-        (a, b, value) = (a + da, b + db, next);
-        if round == 99 {
-            return Err(GlmError::NotConverged { rounds: 100, step: moved });
-        }
-    }
-    Ok(Recalibration { intercept: a, slope: b, rows: good.len() })
 }

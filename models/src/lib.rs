@@ -14,11 +14,14 @@
 //! | 4.. | [`glm::logistic_statistics`] | [`glm::Newton::step`], [`selection::weakest`], [`scorecard::Scorecard::new`] |
 //! | last | [`metrics::ScoreHistogram::of`] | [`metrics::Ranking::of`], [`metrics::calibration`] |
 //!
+//! What a bank makes of the shared scorecard for itself afterwards is in [`adaptation`].
+//!
 //! [`pooled::train`] runs all of them in the clear: the twin that a federation is compared with, and a bank's own model.
 //!
 //! **Orientation**, everywhere: a label `true` is bad; weight of evidence, log-odds, points and scores are high for good firms.
 #![deny(missing_docs)]
 
+pub mod adaptation;
 pub mod binning;
 pub mod export;
 pub mod glm;

@@ -178,33 +178,17 @@ impl Scorecard {
         let (good, bad) = (fit.events, fit.rows - fit.events);
         let prior_offset =
             scaling.population_bad_rate.map_or(0.0, |rate| libm::log((1.0 - rate) / rate) - libm::log(good / bad));
-        let factor = scaling.factor();
-        let exact_base_points =
-            scaling.base_score + factor * (intercept.value + prior_offset - libm::log(scaling.base_odds));
-        let variables: Vec<Variable> = binnings
-            .into_iter()
-            .zip(fit.coefficients.iter().skip(1))
-            .map(|(binning, c)| {
-                let exact_points: Vec<f64> = binning.bins.iter().map(|b| factor * c.value * b.woe + 0.0).collect();
-                let points = exact_points.iter().map(|&x| whole(x)).collect();
-                let Coefficient { value, standard_error, z, p_value, .. } = *c;
-                Variable { binning, coefficient: value, standard_error, z, p_value, points, exact_points }
-            })
-            .collect();
-        let base_points = whole(exact_base_points);
-        let slip =
-            |v: &Variable| v.exact_points.iter().zip(&v.points).fold(0.0f64, |m, (x, &p)| m.max((x - p as f64).abs()));
-        let max_rounding_effect =
-            (exact_base_points - base_points as f64).abs() + variables.iter().map(slip).sum::<f64>();
+        let variables = binnings.into_iter().zip(fit.coefficients.iter().skip(1));
+        let variables = variables.map(|(binning, c)| variable(binning, c, &scaling)).collect();
         Ok(Scorecard {
             version: SCORECARD_VERSION,
             intercept: intercept.value,
             intercept_standard_error: intercept.standard_error,
             prior_offset,
             variables,
-            base_points,
-            exact_base_points,
-            max_rounding_effect,
+            base_points: 0,
+            exact_base_points: 0.0,
+            max_rounding_effect: 0.0,
             scaling,
             good,
             bad,
@@ -212,7 +196,43 @@ impl Scorecard {
             null_log_likelihood: fit.null_log_likelihood,
             condition_number: fit.condition_number,
             ridge: fit.ridge,
-        })
+        }
+        .with_base_points())
+    }
+
+    /// The same bins with the coefficients and the figures of another regression on their WOE values, in the same order. Counts
+    /// stay those behind the WOE values, and the prior correction stays: it undoes how the train rows were drawn, which a
+    /// regression on some of them does not change.
+    pub(crate) fn refitted(&self, fit: &Fit) -> Option<Scorecard> {
+        let (intercept, coefficients) = fit.coefficients.split_first()?;
+        if !coefficients.iter().map(|c| c.column.as_str()).eq(self.variables.iter().map(Variable::column)) {
+            return None;
+        }
+        let variables = self.variables.iter().zip(coefficients);
+        let refitted = Scorecard {
+            intercept: intercept.value,
+            intercept_standard_error: intercept.standard_error,
+            variables: variables.map(|(v, c)| variable(v.binning.clone(), c, &self.scaling)).collect(),
+            log_likelihood: fit.log_likelihood,
+            null_log_likelihood: fit.null_log_likelihood,
+            condition_number: fit.condition_number,
+            ridge: fit.ridge,
+            ..self.clone()
+        };
+        Some(refitted.with_base_points())
+    }
+
+    /// Points for everybody, and what rounding can do, from intercept and variables.
+    fn with_base_points(mut self) -> Scorecard {
+        let s = &self.scaling;
+        self.exact_base_points =
+            s.base_score + s.factor() * (self.intercept + self.prior_offset - libm::log(s.base_odds));
+        self.base_points = whole(self.exact_base_points);
+        let slip =
+            |v: &Variable| v.exact_points.iter().zip(&v.points).fold(0.0f64, |m, (x, &p)| m.max((x - p as f64).abs()));
+        self.max_rounding_effect =
+            (self.exact_base_points - self.base_points as f64).abs() + self.variables.iter().map(slip).sum::<f64>();
+        self
     }
 
     /// Checks a scorecard that came from a file or a peer: version, and that every bin has its points and finite numbers.
@@ -311,6 +331,14 @@ impl Scorecard {
             reasons,
         }
     }
+}
+
+/// A column with its points.
+fn variable(binning: Binning, c: &Coefficient, scaling: &ScalingOptions) -> Variable {
+    let exact_points: Vec<f64> = binning.bins.iter().map(|b| scaling.factor() * c.value * b.woe + 0.0).collect();
+    let points = exact_points.iter().map(|&x| whole(x)).collect();
+    let Coefficient { value, standard_error, z, p_value, .. } = *c;
+    Variable { binning, coefficient: value, standard_error, z, p_value, points, exact_points }
 }
 
 /// Rounds to whole points; the cast saturates.

@@ -1,11 +1,9 @@
 //! Numbers computed by hand, or by other programs (`tests/vectors`).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use haihe_models::adaptation::offset_recalibration;
 use haihe_models::binning::{BinKind, BinningError, BinningOptions, Flat, Matrix, Trend, bin_columns};
-use haihe_models::glm::{
-    GlmError, LogisticStatistics, Newton, NewtonOptions, NewtonOutcome, RecalibrationKind, logistic_statistics,
-    offset_recalibration,
-};
+use haihe_models::glm::{GlmError, LogisticStatistics, Newton, NewtonOptions, NewtonOutcome, logistic_statistics};
 use haihe_models::grid::{ColumnGrid, FineGrid};
 use haihe_models::metrics::{self, Ranking, ScoreGrid, ScoreHistogram};
 use haihe_models::scorecard::{Tier, Warning, score_0_100};
@@ -263,13 +261,13 @@ fn a_bank_recalibrates_on_its_own_rows() {
     // 100 firms at log-odds 1, of which 90 are good: the shift is ln 9 - 1, drawn towards 0 by the ridge.
     let log_odds = vec![1.0; 100];
     let good: Vec<bool> = (0..100).map(|i| i < 90).collect();
-    let r = offset_recalibration(&log_odds, &good, RecalibrationKind::Intercept).unwrap();
+    let r = offset_recalibration(&log_odds, &good, false).unwrap();
     assert!(r.intercept > 1.0 && r.intercept < 9.0f64.ln() - 1.0 && r.slope == 1.0, "{r:?}");
-    let one_class = offset_recalibration(&log_odds, &[true; 100], RecalibrationKind::InterceptAndSlope).unwrap();
+    let one_class = offset_recalibration(&log_odds, &[true; 100], true).unwrap();
     assert!(one_class.intercept.is_finite() && one_class.slope.is_finite());
-    let none = offset_recalibration(&[], &[], RecalibrationKind::InterceptAndSlope).unwrap();
+    let none = offset_recalibration(&[], &[], true).unwrap();
     assert_eq!((none.intercept, none.slope), (0.0, 1.0));
-    assert!(offset_recalibration(&[f64::NAN], &[true], RecalibrationKind::Intercept).is_err());
+    assert!(offset_recalibration(&[f64::NAN], &[true], false).is_err());
 }
 
 #[test]
@@ -295,4 +293,17 @@ fn selection_options_out_of_range_are_refused() {
         let o = haihe_models::selection::SelectionOptions { max_correlation: bad, ..defaults.clone() };
         assert!(o.validate().is_err());
     }
+}
+
+#[test]
+fn counts_below_the_floor_are_not_published() {
+    let levels: Vec<String> = ["cable", "felt", "rare"].map(str::to_owned).to_vec();
+    let spec = ColumnSpec { name: "industry".to_owned(), kind: ColumnKind::Categorical { levels: levels.clone() } };
+    let grids = [ColumnGrid::Categorical { levels }];
+    let counts = [50.0, 50.0, 90.0, 20.0, 12.0, 9.0, 0.0, 0.0, 0.0, 0.0];
+    let b = &bin_columns(&[spec], &grids, &counts, &BinningOptions::default()).unwrap()[0];
+    let [.., rare, missing] = b.bins.as_slice() else { panic!() };
+    assert_eq!((rare.good, rare.bad, rare.woe, rare.suppressed_below), (0.0, 0.0, 0.0, Some(30.0)));
+    assert_eq!((missing.good, missing.bad, missing.suppressed_below), (0.0, 0.0, None), "nobody to hide");
+    assert!(b.bins[..2].iter().all(|bin| bin.suppressed_below.is_none() && bin.good + bin.bad >= 30.0));
 }

@@ -500,6 +500,12 @@ impl Worker {
         if let Some(loaded) = &self.loaded {
             let spec = self.member.spec(&self.job)?;
             let own = local_result(&spec, &result.scorecard, &loaded.table).map_err(|e| unreadable(&e))?;
+            if let Some(adapted) = own.model.as_ref().and_then(|m| m.scorecard(&result.scorecard)) {
+                let model = scorecard_json(&adapted).map_err(|e| unreadable(&e))?;
+                fs::write(folder.join("own-scorecard.json"), model)?;
+                fs::write(folder.join("own-scorecard.csv"), scorecard_csv(&adapted))?;
+            }
+            // Last: its presence says that everything is there.
             let own = serde_json::to_string_pretty(&own).map_err(|e| unreadable(&e))?;
             fs::write(folder.join("own.json"), own)?;
         }

@@ -6,7 +6,7 @@
 Reads the parties' raw rows (columns id, y, set and the features; y = 1 is bad; an empty field is missing), puts them
 together, and
 
-1. recounts goods and bads in the bins of the scorecard, and recomputes weight of evidence and information value;
+1. recounts goods and bads in the bins of the scorecard (suppressed bins must be below their floor), and recomputes weight of evidence and information value;
 2. fits the ridge logistic regression on those weights of evidence with scikit-learn and compares coefficients, standard
    errors, and AUC and KS on the test rows;
 3. builds another scorecard from nothing: ten equal-frequency bins per number, one per level, one for missing, smoothing 0.5,
@@ -130,7 +130,11 @@ def recount(card, rows, train, y):
             woe, iv = weight_of_evidence(good, bad, good_total, bad_total, binning["smoothing"])
             if b["neutral"]:
                 woe, iv = 0.0, 0.0
-            worst["counts"] = max(worst["counts"], abs(b["good"] - good), abs(b["bad"] - bad))
+            floor = b.get("suppressed_below")
+            if floor is None:
+                worst["counts"] = max(worst["counts"], abs(b["good"] - good), abs(b["bad"] - bad))
+            elif not b["neutral"] or b["good"] or b["bad"] or not 0 < good + bad < floor:
+                raise Unusable(f"a bin of {binning['column']} is suppressed, but has counts or {floor} rows or more")
             worst["woe"] = max(worst["woe"], abs(b["woe"] - woe))
             worst["points"] = max(worst["points"], abs(points - factor * variable["coefficient"] * woe))
             information += iv

@@ -5,7 +5,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use haihe_models::{
-    glm::{Fit, offset_recalibration, sigmoid},
+    adaptation::LocalModel,
+    glm::{Fit, sigmoid},
     grid::StatisticsError,
     metrics::{Ranking, brier},
     pooled::{ScorecardOptions, TrainError, scores_of, train},
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// A bank alone has few rows: with the federation's bound on the rows of a bin it would often have no model at all.
 const MIN_BIN_ROWS_ALONE: f64 = 10.0;
+/// Name of the federated model with every party's own coefficients or points.
+pub const ADAPTED: &str = "federated, adapted";
 
 /// AUC, KS and Brier score of one model on one set of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +35,7 @@ pub struct Figures {
 /// One model of the comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComparedModel {
-    /// `federated`, `federated, recalibrated`, `pooled`, `mean of scores`, or `bj alone`.
+    /// `federated`, `federated, recalibrated` or `federated, adapted`, `pooled`, `mean of scores`, or `bj alone`.
     pub name: String,
     /// On all test rows; `None` if the model could not be fitted.
     pub all: Option<Figures>,
@@ -50,6 +53,9 @@ pub struct Within {
     pub alone: f64,
     /// The federated model.
     pub federated: f64,
+    /// Every party with the coefficients or points that it adapted for itself, if the job asks for that.
+    #[serde(default)]
+    pub adapted: Option<f64>,
     /// The pooled model.
     pub pooled: f64,
     /// The mean of the scores of all models fitted alone.
@@ -72,6 +78,10 @@ pub struct Comparison {
     pub max_relative_coefficient_difference: f64,
     /// `(party, own model's AUC, federated AUC)` for own customers, where the own model is better.
     pub losers: Vec<(PartyId, f64, f64)>,
+    /// `(party, own model's AUC, adapted AUC)` for own customers, where the own model is better even than the federated one as
+    /// the party adapted it. Empty also if the job does not ask for these: see [`Within::adapted`].
+    #[serde(default)]
+    pub losers_adapted: Vec<(PartyId, f64, f64)>,
     /// Customers within their own bank.
     pub within: Within,
 }
@@ -107,15 +117,12 @@ pub fn compare(
     let mut models = vec![compared("federated", &scores, &labels)];
     if let Some(kind) = options.local.recalibrate {
         let mut moved = Vec::with_capacity(tables.len());
-        for ((_, table), own) in tables.iter().zip(&scores) {
-            let (train_scores, bad) = scores_of(&result.scorecard, table, Split::Train)?;
-            let good: Vec<bool> = bad.iter().map(|b| !b).collect();
-            moved.push(match offset_recalibration(&train_scores, &good, kind) {
-                Ok(own_map) => own.iter().map(|s| own_map.apply(*s)).collect(),
-                Err(_) => own.clone(),
-            });
+        for (_, table) in tables {
+            let own = LocalModel::learn(kind, &result.scorecard, table)?;
+            moved.push(own.scores_of(&result.scorecard, table, Split::Test)?.0);
         }
-        models.push(compared("federated, recalibrated", &moved, &labels));
+        let name = if kind.reorders() { ADAPTED } else { "federated, recalibrated" };
+        models.push(compared(name, &moved, &labels));
     }
     let pooled = train(&tables.iter().map(|(_, t)| t.as_ref()).collect::<Vec<_>>(), &learning)?;
     models.push(compared("pooled", &score_all(&pooled.scorecard, tables)?.0, &labels));
@@ -137,7 +144,8 @@ pub fn compare(
     let parties: Vec<PartyId> = tables.iter().map(|(p, _)| p.clone()).collect();
     Ok(Comparison {
         max_relative_coefficient_difference: coefficient_difference(&result.fit, &pooled.fit),
-        losers: losers(&parties, &models),
+        losers: losers(&parties, &models, "federated"),
+        losers_adapted: losers(&parties, &models, ADAPTED),
         within: within(&models, &labels, alone.iter().filter(|a| a.is_err()).count()),
         parties,
         models,
@@ -220,11 +228,12 @@ fn model<'a>(models: &'a [ComparedModel], name: &str) -> Option<&'a ComparedMode
     models.iter().find(|m| m.name == name)
 }
 
-fn losers(parties: &[PartyId], models: &[ComparedModel]) -> Vec<(PartyId, f64, f64)> {
+/// Parties whose own model ranks their own customers better than the named one.
+fn losers(parties: &[PartyId], models: &[ComparedModel], shared: &str) -> Vec<(PartyId, f64, f64)> {
     let mut losers = Vec::new();
     for (index, party) in parties.iter().enumerate() {
         let own_auc = |name: &str| model(models, name).and_then(|m| m.own[index]).map(|f| f.auc);
-        if let (Some(alone), Some(federated)) = (own_auc(&format!("{party} alone")), own_auc("federated"))
+        if let (Some(alone), Some(federated)) = (own_auc(&format!("{party} alone")), own_auc(shared))
             && alone > federated
         {
             losers.push((party.clone(), alone, federated));
@@ -251,6 +260,7 @@ fn within(models: &[ComparedModel], labels: &[Labels], without_model: usize) -> 
     Within {
         alone: mean(&|index| auc(&models[first_alone + index], index)),
         federated: mean(&of("federated")),
+        adapted: model(models, ADAPTED).map(|_| mean(&of(ADAPTED))),
         pooled: mean(&of("pooled")),
         mean_of_scores: mean(&of("mean of scores")),
         parties: models[0].own.iter().flatten().count(),

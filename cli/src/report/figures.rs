@@ -5,6 +5,7 @@ use haihe_models::{
     scorecard::Scorecard,
 };
 use haihe_protocol::horizontal::scorecard::Evaluation;
+use haihe_simulations::baseline::ADAPTED;
 
 use super::{
     charts::{Anchor, Canvas, Frame, Plot, Scale, Svg},
@@ -236,7 +237,7 @@ pub(super) fn calibration(evaluation: &Evaluation) -> Svg {
         &format!("shared 联邦模型, {}", ece(shared.expected_calibration_error)),
     );
     if let Some(own) = own {
-        let text = format!("recalibrated 本地重校准, {}", ece(own.expected_calibration_error));
+        let text = format!("after local changes 本地调整后, {}", ece(own.expected_calibration_error));
         plot = plot.text("name third-text", (end * 0.98, end * 0.05), (0.0, 0.0), Anchor::End, &text);
     }
     plot.finish()
@@ -396,7 +397,7 @@ pub(super) fn heat_map(names: &[String], matrix: &[Vec<f64>]) -> Svg {
     canvas.finish()
 }
 
-/// Areas under the curve on every population: own model, mean of scores, federated, pooled.
+/// Areas under the curve on every population: own model, mean of scores, federated, pooled, and what each party adapted.
 pub(super) fn comparison(comparison: &Comparison, names: &[String], ids: &[String]) -> Svg {
     let figure = |model: &str, column: usize| {
         let model = comparison.models.iter().find(|m| m.name == model)?;
@@ -407,7 +408,12 @@ pub(super) fn comparison(comparison: &Comparison, names: &[String], ids: &[Strin
         let alone = ids.iter().enumerate().filter(|(i, _)| column == 0 || *i + 1 == column);
         alone.filter_map(|(_, id)| figure(&format!("{id} alone"), column)).collect()
     };
-    let marks = [("dot second", "mean of scores"), ("ring pooled", "pooled"), ("dot main", "federated")];
+    let marks = [
+        ("dot second", "mean of scores"),
+        ("ring pooled", "pooled"),
+        ("dot main", "federated"),
+        ("dot third", ADAPTED),
+    ];
     let columns = names.len() + 1;
     let values = (0..columns).flat_map(|c| own(c).into_iter().chain(marks.iter().filter_map(move |m| figure(m.1, c))));
     let x = Scale::around(values, 0.08);
@@ -419,16 +425,17 @@ pub(super) fn comparison(comparison: &Comparison, names: &[String], ids: &[Strin
         .fold(150.0, f64::max);
     let frame = Frame { height: rows * row + 34.0 + 46.0, left: longest.min(320.0) + 16.0, top: 34.0, ..Frame::FULL };
     let y = Scale::Linear(0.0, rows);
-    let description =
-        "One line per population: own models, mean of scores, federated and pooled model by area under the ROC curve.";
+    let description = "One line per population: own models, mean of scores, federated, pooled and adapted model by area under the ROC curve.";
+    let keys = [
+        ("swatch bad", "alone 单独"),
+        ("swatch second", "mean of scores 平均得分"),
+        ("swatch pooled", "pooled 集中"),
+        ("swatch main", "federated 联邦"),
+        ("swatch third", "adapted 本地适配"),
+    ];
     let mut plot = Plot::new("compared", "AUC by population AUC 对比", description, frame, x, y)
         .x_axis("AUC (higher is better 越高越好)", &x.ticks(8))
-        .key(&[
-            ("swatch bad", "alone 单独"),
-            ("swatch second", "mean of scores 平均得分"),
-            ("swatch pooled", "pooled 集中"),
-            ("swatch main", "federated 联邦"),
-        ]);
+        .key(&keys[..if comparison.within.adapted.is_some() { 5 } else { 4 }]);
     for column in 0..columns {
         let at = rows - column as f64 - 0.5;
         let name = if column == 0 { "all test firms 全部测试企业" } else { names[column - 1].as_str() };

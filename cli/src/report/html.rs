@@ -3,6 +3,7 @@
 use askama::Template;
 use haihe_models::export::Term;
 use haihe_protocol::id::PartyId;
+use haihe_simulations::baseline::ADAPTED;
 
 use super::{
     charts::Svg,
@@ -48,6 +49,8 @@ struct ComparisonView {
     notes: Vec<(String, String)>,
     difference: String,
     losers: Vec<(Note, String, String, String)>,
+    /// The same against what each party adapted; `None` if the job does not ask for that.
+    losers_adapted: Option<Vec<(Note, String, String, String)>>,
     within: Vec<(Note, Cell)>,
     counted: usize,
     without_model: usize,
@@ -245,10 +248,8 @@ fn best_of(values: &[Option<f64>], high: bool) -> Vec<bool> {
 fn comparison(c: &Comparison, parties: &[PartyFacts]) -> ComparisonView {
     let named =
         |id: &PartyId| parties.iter().find(|p| p.party == *id).map_or_else(|| both(id.as_str(), ""), words::party);
-    let losers = c
-        .losers
-        .iter()
-        .map(|(id, own, shared)| (named(id), fixed(*own, 4), fixed(*shared, 4), signed(shared - own, 4)));
+    let loser =
+        |(id, own, other): &(PartyId, f64, f64)| (named(id), fixed(*own, 4), fixed(*other, 4), signed(other - own, 4));
     let lines: Vec<String> = parties.iter().map(words::party_line).collect();
     let ids: Vec<String> = parties.iter().map(|p| p.party.to_string()).collect();
     let notes = c.models.iter().filter(|m| !m.note.is_empty());
@@ -270,7 +271,8 @@ fn comparison(c: &Comparison, parties: &[PartyFacts]) -> ComparisonView {
         without_model: c.within.without_model,
         ahead: ahead(c, parties),
         winners: parties.len().saturating_sub(c.losers.len()),
-        losers: losers.collect(),
+        losers: c.losers.iter().map(loser).collect(),
+        losers_adapted: c.within.adapted.map(|_| c.losers_adapted.iter().map(loser).collect()),
         chart: figures::comparison(c, &lines, &ids),
     }
 }
@@ -341,13 +343,14 @@ fn all_firms(c: &Comparison, parties: &[PartyFacts]) -> Matrix {
 /// Everybody's customers within their own bank, in one figure per way of modelling.
 fn within(c: &Comparison) -> Vec<(Note, Cell)> {
     let w = &c.within;
-    let ways = [
+    let mut ways = vec![
         (both("each party's own model", "各方自有模型"), w.alone),
         (both("mean of scores", "得分平均"), w.mean_of_scores),
         (both("federated", "联邦"), w.federated),
-        (both("pooled", "集中"), w.pooled),
     ];
-    let best = best_of(&ways.each_ref().map(|(_, auc)| Some(*auc)), true);
+    ways.extend(w.adapted.map(|auc| (both("federated, adapted", "联邦（本地适配）"), auc)));
+    ways.push((both("pooled", "集中"), w.pooled));
+    let best = best_of(&ways.iter().map(|(_, auc)| Some(*auc)).collect::<Vec<_>>(), true);
     let cell = |((name, auc), best)| (name, Cell { text: fixed(auc, 4), best, own: false });
     ways.into_iter().zip(best).map(cell).collect()
 }
@@ -356,19 +359,22 @@ fn is_own(model: &ComparedModel, party: &PartyFacts) -> bool {
     model.name.strip_suffix(" alone") == Some(party.party.as_str())
 }
 
-/// Own model, mean of scores, federated, pooled: AUC on each party's own customers.
+/// Own model, mean of scores, federated, perhaps adapted, pooled: AUC on each party's own customers.
 fn party_rows(c: &Comparison, parties: &[PartyFacts]) -> Vec<PartyRow> {
     let rows = parties.iter().enumerate().map(|(at, party)| {
         let auc = |model: Option<&ComparedModel>| model.and_then(|m| m.own.get(at).copied().flatten()).map(|f| f.auc);
         let by_name = |name: &str| auc(c.models.iter().find(|m| m.name == name));
         let own = auc(c.models.iter().find(|m| is_own(m, party)));
-        let values = [own, by_name("mean of scores"), by_name("federated"), by_name("pooled")];
+        let federated = by_name("federated");
+        let mut values = vec![own, by_name("mean of scores"), federated];
+        values.extend(c.within.adapted.map(|_| by_name(ADAPTED)));
+        values.push(by_name("pooled"));
         let cells = values.iter().zip(best_of(&values, true)).map(|(v, best)| Cell {
             text: v.map_or_else(|| DASH.to_owned(), |x| fixed(x, 4)),
             best,
             own: false,
         });
-        let gain = values[2].zip(own).map_or_else(|| DASH.to_owned(), |(f, o)| signed(f - o, 4));
+        let gain = federated.zip(own).map_or_else(|| DASH.to_owned(), |(f, o)| signed(f - o, 4));
         PartyRow { name: words::party(party), cells: cells.collect(), gain }
     });
     rows.collect()

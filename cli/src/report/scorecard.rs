@@ -53,6 +53,8 @@ pub(super) struct BinRow {
     pub(super) exact: String,
     pub(super) good: String,
     pub(super) bad: String,
+    /// Shown in the place of counts and rates that are not published.
+    pub(super) suppressed: Option<String>,
     pub(super) share: String,
     pub(super) bad_rate: String,
     pub(super) woe: String,
@@ -172,6 +174,7 @@ fn variable_row(v: &Variable, vif: f64, rows: f64, largest_woe: f64, largest_iv:
             exact: haihe_models::export::bin_label(bin),
             good: count(bin.good),
             bad: count(bin.bad),
+            suppressed: bin.suppressed_below.map(words::suppressed),
             share: percent(firms / rows, 1),
             bad_rate: if firms > 0.0 { percent(bin.bad / firms, 1) } else { DASH.to_owned() },
             woe: signed(bin.woe, 3),

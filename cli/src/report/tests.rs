@@ -36,7 +36,7 @@ population_bad_rate = 0.1
 [scorecard.evaluation]
 per_party = true
 [scorecard.local]
-recalibrate = "intercept"
+recalibrate = "points"
 "#;
 
 /// Firms of one party; worse with more debt, better in cashmere.
@@ -112,6 +112,7 @@ fn sample() -> Report {
             within: Within {
                 alone: 0.66,
                 federated: 0.7,
+                adapted: Some(0.71),
                 pooled: 0.7,
                 mean_of_scores: 0.69,
                 parties: 3,
@@ -119,6 +120,7 @@ fn sample() -> Report {
             },
             models: vec![
                 model("federated", 0.7),
+                model("federated, adapted", 0.71),
                 model("pooled", 0.7),
                 model("mean of scores", 0.69),
                 model("bj alone", 0.72),
@@ -127,6 +129,7 @@ fn sample() -> Report {
             ],
             max_relative_coefficient_difference: 1e-8,
             losers: vec![(ids[0].clone(), 0.72, 0.7)],
+            losers_adapted: vec![(ids[0].clone(), 0.72, 0.71)],
         }),
         messages: vec![MessageFacts {
             name: "contribution (M2)".to_owned(),
@@ -206,6 +209,8 @@ fn all_sections_are_there() {
         "debt_ratio",
         "Bank bj",
         "own <span lang=\"zh-CN\">单独</span> AUC 0.7200",
+        "After adapting, 1 of 3 still ranks better with its own model",
+        "适配</span> 0.7100 (-0.0100)",
         "one class only",
         "default-src 'none'",
         "risk",
@@ -214,6 +219,28 @@ fn all_sections_are_there() {
         assert!(html.contains(text), "{text}");
     }
     assert!(!html.contains("had no encryption"));
+}
+
+#[test]
+fn counts_below_the_floor_are_not_shown() {
+    let mut report = sample();
+    let bin = &mut report.result.scorecard.variables[0].binning.bins[0];
+    (bin.good, bin.bad, bin.neutral, bin.suppressed_below) = (0.0, 0.0, true, Some(30.0));
+    let html = render(&report);
+    check(&html);
+    assert!(html.contains("suppressed 已隐去 (&lt; 30)") || html.contains("suppressed 已隐去 (&#60; 30)"));
+}
+
+#[test]
+fn a_job_without_adaptation_says_nothing_of_it() {
+    let mut report = sample();
+    let comparison = report.comparison.as_mut().expect("one");
+    comparison.within.adapted = None;
+    comparison.losers_adapted.clear();
+    comparison.models.retain(|m| m.name != "federated, adapted");
+    let html = render(&report);
+    check(&html);
+    assert!(!html.contains("After adapting") && !html.contains("adapted 本地适配"));
 }
 
 #[test]
@@ -309,7 +336,7 @@ fn thirty_parties_fit() {
         .collect();
     let comparison = report.comparison.as_mut().expect("one");
     let figures = Some(Figures { auc: 0.7, ks: 0.3, brier: 0.2 });
-    for (model, id) in comparison.models.iter_mut().skip(3).zip(&ids) {
+    for (model, id) in comparison.models.iter_mut().skip(4).zip(&ids) {
         model.name = format!("{id} alone");
     }
     for model in &mut comparison.models {
@@ -317,6 +344,7 @@ fn thirty_parties_fit() {
     }
     comparison.parties = ids.clone();
     comparison.losers.clear();
+    comparison.losers_adapted.clear();
     let html = render(&report);
     check(&html);
     assert!(html.contains("federated − alone") && html.contains("No party loses"));

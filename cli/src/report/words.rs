@@ -6,6 +6,8 @@ use haihe_models::{
     selection::Reason,
 };
 
+use haihe_simulations::baseline::ADAPTED;
+
 use super::{
     data::{Note, PartyFacts},
     format::{fixed, p_value, value},
@@ -48,6 +50,11 @@ pub(super) fn bin(bin: &Bin) -> Note {
         }
         BinKind::Missing => term(terms::MISSING),
     }
+}
+
+/// A count of a bin, or that it is not published.
+pub(super) fn suppressed(below: f64) -> String {
+    format!("suppressed 已隐去 (< {})", value(below))
 }
 
 /// Why a variable is not in the scorecard.
@@ -104,6 +111,7 @@ pub(super) fn model(name: &str, parties: &[PartyFacts]) -> Note {
     match name {
         "federated" => both("Federated", "联邦"),
         "federated, recalibrated" => both("Federated, recalibrated locally", "联邦（本地重校准）"),
+        ADAPTED => both("Federated, adapted by each party", "联邦（各方本地适配）"),
         "pooled" => both("Pooled (all rows in one place)", "集中（全部数据）"),
         "mean of scores" => both("Mean of the parties' own scores", "各方得分平均"),
         _ => {

@@ -11,11 +11,9 @@
 use std::collections::BTreeMap;
 
 use haihe_models::{
+    adaptation::{LocalModel, RecalibrationKind},
     binning::{Binning, BinningError, BinningOptions, bin_columns, design, max_abs_woe},
-    glm::{
-        Fit, GlmError, LogisticStatistics, Newton, NewtonOptions, NewtonOutcome, Recalibration, RecalibrationKind,
-        Resolution, logistic_statistics, offset_recalibration,
-    },
+    glm::{Fit, GlmError, LogisticStatistics, Newton, NewtonOptions, NewtonOutcome, Resolution, logistic_statistics},
     grid::{ColumnGrid, LabelCountsLayout, ProfileLayout, StatisticsError, grids, label_counts, profile, rows_of},
     metrics::{Calibration, MetricsError, Ranking, ScoreGrid, ScoreHistogram, calibration, psi},
     pooled::scores_of,
@@ -74,7 +72,7 @@ impl Default for EvaluationOptions {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LocalOptions {
-    /// Fit a recalibration of the shared log-odds on the party's own training rows. It never leaves the party.
+    /// Fit a version of the shared scorecard on the party's own training rows. It never leaves the party.
     pub recalibrate: Option<RecalibrationKind>,
 }
 
@@ -259,7 +257,7 @@ pub struct Evaluation {
     pub train: Measured,
     /// Test rows.
     pub test: Measured,
-    /// Test rows after each party's own recalibration, if the job asks for one.
+    /// Test rows, each party's scored by its own version of the scorecard, if the job asks for one.
     pub test_recalibrated: Option<Measured>,
     /// Population stability index of the test scores against the training scores.
     pub stability: Option<f64>,
@@ -287,7 +285,7 @@ pub struct PartyEvaluation {
     pub party: PartyId,
     /// Its test rows.
     pub test: Measured,
-    /// Brier score after its own recalibration.
+    /// Brier score under its own version of the scorecard.
     pub brier_recalibrated: Option<f64>,
     /// Population stability index of its scores against those of all test rows.
     pub stability: Option<f64>,
@@ -296,12 +294,12 @@ pub struct PartyEvaluation {
 /// What a party computes from the shared result for itself. Stays at the party.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LocalResult {
-    /// Own recalibration.
-    pub recalibration: Option<Recalibration>,
+    /// Own version of the scorecard, if the job asks for one.
+    pub model: Option<LocalModel>,
     /// Own test rows under the shared scorecard.
     pub test: Measured,
-    /// Own test rows after the recalibration.
-    pub brier_recalibrated: Option<f64>,
+    /// Own test rows under the own version.
+    pub test_recalibrated: Option<Measured>,
 }
 
 fn options(spec: &JobSpec) -> Result<&ScorecardOptions, ScorecardError> {
@@ -421,7 +419,7 @@ struct Scored {
     train: ScoreHistogram,
     test: ScoreHistogram,
     squared_error: f64,
-    recalibrated: Option<(Recalibration, ScoreHistogram, f64)>,
+    recalibrated: Option<(LocalModel, ScoreHistogram, f64)>,
 }
 
 fn score(options: &ScorecardOptions, scorecard: &Scorecard, table: &Table) -> Result<Scored, ScorecardError> {
@@ -431,9 +429,8 @@ fn score(options: &ScorecardOptions, scorecard: &Scorecard, table: &Table) -> Re
     let recalibrated = match options.local.recalibrate {
         None => None,
         Some(kind) => {
-            let good: Vec<bool> = train_bad.iter().map(|b| !b).collect();
-            let own = offset_recalibration(&train, &good, kind)?;
-            let moved: Vec<f64> = test.iter().map(|x| own.apply(*x)).collect();
+            let own = LocalModel::learn(kind, scorecard, table)?;
+            let (moved, _) = own.scores_of(scorecard, table, Split::Test)?;
             let histogram = ScoreHistogram::of(&grid, &moved, &test_bad)?;
             Some((own, histogram, squared_error(&moved, &test_bad)))
         }
@@ -535,13 +532,12 @@ fn evaluation(options: &ScorecardOptions, sum: &[f64], parties: &[PartyId]) -> R
 pub fn local_result(spec: &JobSpec, scorecard: &Scorecard, table: &Table) -> Result<LocalResult, ScorecardError> {
     let options = options(spec)?;
     let scored = score(options, scorecard, table)?;
-    let rows: f64 = totals(&scored.test).iter().sum();
-    let brier_recalibrated = scored.recalibrated.as_ref().filter(|_| rows > 0.0).map(|(_, _, error)| error / rows);
-    Ok(LocalResult {
-        recalibration: scored.recalibrated.map(|(own, _, _)| own),
-        test: measured(&options.grid(), scored.test, Some(scored.squared_error)),
-        brier_recalibrated,
-    })
+    let grid = options.grid();
+    let (model, test_recalibrated) = match scored.recalibrated {
+        Some((own, histogram, error)) => (Some(own), Some(measured(&grid, histogram, Some(error)))),
+        None => (None, None),
+    };
+    Ok(LocalResult { model, test: measured(&grid, scored.test, Some(scored.squared_error)), test_recalibrated })
 }
 
 impl Plan {
