@@ -207,7 +207,7 @@ pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()>
 fn wait_for_results(town: &Town, parties: &[PartyId], job: &str) -> anyhow::Result<()> {
     let since = Instant::now();
     for party in parties {
-        let own = town.folder(party.as_str()).join("state/results").join(&job[..12]).join("own.json");
+        let own = town.folder(party.as_str()).join("state/results").join(job).join("own.json");
         while !own.exists() {
             ensure!(since.elapsed() < PATIENCE, "{party} did not keep its result within {} s", PATIENCE.as_secs());
             std::thread::sleep(Duration::from_millis(20));

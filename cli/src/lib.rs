@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub mod audit;
 pub mod client;
@@ -54,6 +54,11 @@ enum Command {
     /// Look at journals.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+}
+
+/// How the tool is called: for tests of what the documentation says.
+pub fn usage() -> clap::Command {
+    Arguments::command()
 }
 
 /// The program.

@@ -108,21 +108,21 @@ pub struct Engine {
     next: u64,
     tip: Digest,
     sum: Option<RunningSum>,
-    /// The commitment that each party began to upload, and for which round: a party sends one contribution a round, so
-    /// that nobody can fill the disk with many.
-    begun: BTreeMap<PartyId, (u64, Digest)>,
+    /// The contribution that each party began to upload: a party sends one a round, so that nobody can fill the disk with
+    /// many, or exchange the shares of one.
+    begun: BTreeMap<PartyId, Contribution>,
     /// Increases with every committed entry: what watchers compare.
     version: u64,
 }
 
 fn ciphertext_key(job: &JobId, c: &Contribution) -> BlobKey {
     let name = format!("{}-{}.ciphertext", c.party, &c.commitment.to_hex()[..16]);
-    BlobKey { job: job.short(), round: c.round, name }
+    BlobKey { job: job.to_string(), round: c.round, name }
 }
 
 fn shares_key(job: &JobId, c: &Contribution) -> BlobKey {
     let name = format!("{}-{}.shares", c.party, &c.commitment.to_hex()[..16]);
-    BlobKey { job: job.short(), round: c.round, name }
+    BlobKey { job: job.to_string(), round: c.round, name }
 }
 
 impl Engine {
@@ -209,10 +209,10 @@ impl Engine {
         let contribution = Verified::contribution(contribution, &sealed_shares, session, spec)?;
         let (party, round) = (contribution.party.clone(), contribution.round);
         match self.begun.get(&party) {
-            Some((r, commitment)) if *r == round && *commitment != contribution.commitment => {
+            Some(known) if known.round == round && *known != *contribution => {
                 return Err(Violation::SecondContribution { party, round }.into());
             }
-            _ => self.begun.insert(party, (round, contribution.commitment)),
+            _ => self.begun.insert(party, (*contribution).clone()),
         };
         let key = ciphertext_key(&self.job.head().job, &contribution);
         Ok(Ok(Upload { contribution, sealed_shares, key }))
@@ -221,19 +221,28 @@ impl Engine {
     /// The blob that an upload with this commitment goes to.
     pub fn upload_key(&self, party: &PartyId, round: u64, commitment: &Digest) -> BlobKey {
         let name = format!("{party}-{}.ciphertext", &commitment.to_hex()[..16]);
-        BlobKey { job: self.job.head().job.short(), round, name }
+        BlobKey { job: self.job.head().job.to_string(), round, name }
     }
 
     /// Checks a complete upload against its commitment and adds it to the running sum.
     pub fn finish_upload(&mut self, upload: Upload, blobs: &dyn Blobs) -> Result<Command, EngineError> {
         let c = &upload.contribution;
         let (party, round) = (c.party.clone(), c.round);
+        if self.job.accepted_from(&party).is_some_and(|known| known.round == round) {
+            // Accepted while the bytes came in: nothing of it is touched; the decision compares the two.
+            return Ok(Command::Contribute { contribution: upload.contribution, bytes: 0 });
+        }
         if self.job.open_round().is_none_or(|s| s.round != round) {
             // Closed while the bytes came in: the decision counts it as late.
+            blobs.remove(&upload.key)?;
             return Ok(Command::Contribute { contribution: upload.contribution, bytes: 0 });
         }
         blobs.sync(&upload.key)?;
-        self.ensure_sum(blobs)?;
+        // What is wrong with what was accepted before is the store's fault, not this sender's.
+        self.ensure_sum(blobs).map_err(|error| match error {
+            EngineError::Violation(v) => EngineError::Blobs(io::Error::other(v.to_string())),
+            other => other,
+        })?;
         match self.add(c, blobs) {
             Ok(()) => {}
             Err(EngineError::Violation(violation)) => {
@@ -291,7 +300,10 @@ impl Engine {
         let adder = self.scheme.adder(&spec.parameters, &context);
         self.sum = Some(RunningSum { round: spec.round, parameters: spec.parameters, adder, added: BTreeSet::new() });
         for contribution in accepted {
-            self.add(&contribution, blobs)?;
+            if let Err(error) = self.add(&contribution, blobs) {
+                self.sum = None;
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -365,6 +377,11 @@ impl Engine {
         Ok((quantiser.dequantise(&opened.sum, contributors), wrong))
     }
 
+    /// Forgets the running sum; it is made anew from accepted contributions when it is needed.
+    pub fn forget_sum(&mut self) {
+        self.sum = None;
+    }
+
     /// The entries that a command leads to.
     pub fn plan(&self, now: Timestamp, command: Command) -> Result<Planned, EngineError> {
         let events = self.job.decide(now, command)?;
@@ -393,7 +410,7 @@ impl Engine {
             if let Some(round) = finished {
                 self.sum = None;
                 // Only disk space is at stake: what cannot be removed now is removed with the next round.
-                let _ = blobs.remove_rounds(&self.job.head().job.short(), round);
+                let _ = blobs.remove_rounds(&self.job.head().job.to_string(), round);
             }
         }
     }

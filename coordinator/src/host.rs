@@ -13,7 +13,7 @@ use haihe_protocol::{
     journal::{Entry, JournalError},
     state::{Command, Job, Receipt},
 };
-use tokio::sync::{Mutex, MutexGuard, RwLock, watch};
+use tokio::sync::{Mutex, RwLock, watch};
 
 use crate::{
     blobs::Blobs,
@@ -44,6 +44,25 @@ pub enum HostError {
         /// What is wrong.
         source: JournalError,
     },
+    /// A job does not come to rest: a defect of this program.
+    #[error("job {job} took {steps} steps at once and did not come to rest; this is a defect, please report it")]
+    Restless {
+        /// Job.
+        job: JobId,
+        /// Steps.
+        steps: usize,
+    },
+}
+
+/// Most steps that one command may lead to.
+const MAX_STEPS: usize = 64;
+
+/// What a message amounts to.
+pub enum Step {
+    /// Nothing happens; the sender hears this.
+    Answer(Receipt),
+    /// This is carried out.
+    Command(Command),
 }
 
 /// The present time.
@@ -138,8 +157,17 @@ impl Host {
         Ok(self.store.journal(job).await?)
     }
 
-    /// Opens a job. The same file, submitted while such a job runs, is that job.
-    pub async fn submit(&self, toml: &str, by: &str) -> Result<JobId, HostError> {
+    /// Opens a job. The same file, submitted while such a job runs, is that job. Runs to its end like
+    /// [`Host::carry_out`].
+    pub async fn submit(self: &Arc<Self>, toml: String, by: String) -> Result<JobId, HostError> {
+        let host = self.clone();
+        match tokio::spawn(async move { host.open_job(&toml, &by).await }).await {
+            Ok(done) => done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    async fn open_job(&self, toml: &str, by: &str) -> Result<JobId, HostError> {
         let spec = JobSpec::parse(toml).map_err(HostError::Job)?;
         let mut jobs = self.jobs.write().await;
         for (id, engine) in jobs.iter() {
@@ -162,11 +190,29 @@ impl Host {
         Ok(id)
     }
 
-    /// Carries out a command and whatever follows from it. Nothing counts before it is in the database.
-    pub async fn carry_out(&self, engine: &mut MutexGuard<'_, Engine>, command: Command) -> Result<Receipt, HostError> {
-        let receipt = self.take(engine, command).await?;
-        self.settle(engine).await?;
-        Ok(receipt)
+    /// Carries out what `step` decides on the engine, and whatever follows from it. Nothing counts before it is in the
+    /// database. Runs to its end even if the caller goes away: an entry that is in the database always counts.
+    pub async fn carry_out<F>(self: &Arc<Self>, engine: Arc<Mutex<Engine>>, step: F) -> Result<Receipt, HostError>
+    where
+        F: FnOnce(&mut Engine, &dyn Blobs) -> Result<Step, EngineError> + Send + 'static,
+    {
+        let host = self.clone();
+        let work = tokio::spawn(async move {
+            let mut engine = engine.lock().await;
+            let step = tokio::task::block_in_place(|| step(&mut engine, &*host.blobs))?;
+            match step {
+                Step::Answer(receipt) => Ok(receipt),
+                Step::Command(command) => {
+                    let receipt = host.take(&mut engine, command).await?;
+                    host.settle(&mut engine).await?;
+                    Ok(receipt)
+                }
+            }
+        });
+        match work.await {
+            Ok(done) => done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 
     async fn take(&self, engine: &mut Engine, command: Command) -> Result<Receipt, HostError> {
@@ -179,7 +225,11 @@ impl Host {
         for line in planned.lines() {
             tracing::info!(job = %job.short(), "{line}");
         }
-        self.store.append(&job, &planned.named()).await?;
+        if let Err(error) = self.store.append(&job, &planned.named()).await {
+            // The running sum may hold a contribution that was never accepted.
+            engine.forget_sum();
+            return Err(error.into());
+        }
         engine.commit(planned, &*self.blobs);
         self.changed.send_modify(|v| *v += 1);
         Ok(receipt)
@@ -187,7 +237,7 @@ impl Host {
 
     /// Takes every step that follows from what is known and from the time.
     async fn settle(&self, engine: &mut Engine) -> Result<(), HostError> {
-        loop {
+        for _ in 0..MAX_STEPS {
             let before = engine.version();
             self.take(engine, Command::Tick).await?;
             let opened = tokio::task::block_in_place(|| engine.open_sum(now(), &*self.blobs))?;
@@ -198,6 +248,7 @@ impl Host {
                 return Ok(());
             }
         }
+        Err(HostError::Restless { job: engine.job().head().job, steps: MAX_STEPS })
     }
 
     /// Keeps the deadlines of all jobs until `stop` changes.
@@ -210,12 +261,15 @@ impl Host {
                 if engine.job().is_over() {
                     continue;
                 }
-                if let Err(error) = self.settle(&mut engine).await {
-                    let job = engine.job().head().job.short();
-                    tracing::error!(%job, %error, "the job cannot go on now; it is tried again in ten seconds");
-                    next = Some(now().plus_seconds(10));
-                }
-                next = [next, engine.job().next_deadline()].into_iter().flatten().min();
+                let at = match self.settle(&mut engine).await {
+                    Ok(()) => engine.job().next_deadline(),
+                    Err(error) => {
+                        let job = engine.job().head().job.short();
+                        tracing::error!(%job, %error, "the job cannot go on now; it is tried again in ten seconds");
+                        Some(now().plus_seconds(10))
+                    }
+                };
+                next = [next, at].into_iter().flatten().min();
             }
             let pause = match next {
                 // A deadline that has passed without effect is looked at again soon, not at once.

@@ -20,8 +20,9 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    blobs::Blobs,
     engine::{Engine, EngineError, Upload},
-    host::{Host, HostError, now},
+    host::{Host, HostError, Step, now},
     wire,
 };
 
@@ -62,19 +63,19 @@ impl Service {
         Ok(member)
     }
 
-    /// The caller must be the participant that its message names.
-    fn participant<T>(&self, request: &Request<T>, named: &str) -> Result<PartyId, Status> {
+    /// The caller must be a party that holds data.
+    fn data_holder<T>(&self, request: &Request<T>) -> Result<MemberCertificate, Status> {
         let caller = self.caller(request)?;
         if !["bank", "government", "enterprise"].contains(&caller.role.as_str()) {
             return Err(Status::permission_denied(format!("role {} takes no part in rounds", caller.role)));
         }
-        if caller.party != named {
-            return Err(Status::permission_denied(format!(
-                "the certificate is for {}, the message names {named}",
-                caller.party
-            )));
-        }
-        wire::party(named)
+        Ok(caller)
+    }
+
+    /// The caller must be the participant that its message names.
+    fn participant<T>(&self, request: &Request<T>, party: &str) -> Result<PartyId, Status> {
+        named(&self.data_holder(request)?, party)?;
+        wire::party(party)
     }
 
     fn operator<T>(&self, request: &Request<T>) -> Result<String, Status> {
@@ -92,16 +93,16 @@ impl Service {
     async fn submit(
         &self,
         job: &JobId,
-        verify: impl FnOnce(&Engine) -> Result<Option<Command>, EngineError>,
+        verify: impl FnOnce(&Engine) -> Result<Option<Command>, EngineError> + Send + 'static,
     ) -> Result<Response<v1::Receipt>, Status> {
         let engine = self.host.job(job).await.map_err(status)?;
-        let mut engine = engine.lock().await;
-        let receipt = match verify(&engine) {
-            Ok(Some(command)) => self.host.carry_out(&mut engine, command).await.map_err(status)?,
-            Ok(None) => Receipt::Late("the coordinator does not ask for it any more".to_owned()),
-            Err(EngineError::Violation(v)) => Receipt::Rejected(v.to_string()),
-            Err(other) => return Err(status(other.into())),
+        let step = move |engine: &mut Engine, _: &dyn Blobs| match verify(engine) {
+            Ok(Some(command)) => Ok(Step::Command(command)),
+            Ok(None) => Ok(Step::Answer(Receipt::Late("the coordinator does not ask for it any more".to_owned()))),
+            Err(EngineError::Violation(v)) => Ok(Step::Answer(Receipt::Rejected(v.to_string()))),
+            Err(other) => Err(other),
         };
+        let receipt = self.host.carry_out(engine, step).await.map_err(status)?;
         Ok(Response::new(to_receipt(receipt)))
     }
 
@@ -114,28 +115,27 @@ impl Service {
         let (party, round) = (contribution.party.clone(), contribution.round);
         let engine = self.host.job(&job).await.map_err(status)?;
         let begun = engine.lock().await.begin_upload(contribution, sealed);
-        let upload = match begun {
-            Ok(Ok(upload)) => upload,
-            Ok(Err(receipt)) => {
-                let mut engine = engine.lock().await;
-                if let Receipt::Late(_) = receipt {
-                    let command = Command::Late { party, round };
-                    return self.host.carry_out(&mut engine, command).await.map_err(status);
-                }
-                return Ok(receipt);
+        let command = match begun {
+            Ok(Ok(upload)) => {
+                self.store_chunks(&upload, &mut parts).await?;
+                let finish = move |engine: &mut Engine, blobs: &dyn Blobs| {
+                    engine.finish_upload(upload, blobs).map(Step::Command)
+                };
+                return self.host.carry_out(engine, finish).await.map_err(status);
             }
+            Ok(Err(Receipt::Late(_))) => Command::Late { party, round },
+            Ok(Err(receipt)) => return Ok(receipt),
             Err(EngineError::Violation(v)) => {
-                let mut engine = engine.lock().await;
-                let command = Command::Reject { party, round, reason: v.to_string() };
-                self.host.carry_out(&mut engine, command).await.map_err(status)?;
-                return Ok(Receipt::Rejected(v.to_string()));
+                let reason = v.to_string();
+                let reject = Command::Reject { party, round, reason: reason.clone() };
+                self.host.carry_out(engine, |_, _| Ok(Step::Command(reject))).await.map_err(status)?;
+                return Ok(Receipt::Rejected(reason));
             }
             Err(other) => return Err(status(other.into())),
         };
-        self.store_chunks(&upload, &mut parts).await?;
-        let mut engine = engine.lock().await;
-        let command = tokio::task::block_in_place(|| engine.finish_upload(upload, &**self.host.blobs()));
-        self.host.carry_out(&mut engine, command.map_err(|e| status(e.into()))?).await.map_err(status)
+        let late = format!("round {round} is closed; the contribution is counted as late and not used");
+        self.host.carry_out(engine, |_, _| Ok(Step::Command(command))).await.map_err(status)?;
+        Ok(Receipt::Late(late))
     }
 
     /// Stores the chunks of an upload as they come: at most one chunk is in memory, never more than was announced.
@@ -235,10 +235,18 @@ impl Service {
                 if sent.get(&job.head().job) == Some(&key) {
                     continue;
                 }
-                sent.insert(job.head().job, key);
-                let directive = self.directive(&engine, &party);
+                let id = job.head().job;
+                let directive = match self.directive(&engine, &party) {
+                    Ok(directive) => directive,
+                    // One job's trouble is not another's: its deadline decides what becomes of it.
+                    Err(error) => {
+                        tracing::error!(job = %id.short(), %party, %error, "a directive cannot be sent");
+                        continue;
+                    }
+                };
                 drop(engine);
-                if to.send(directive).await.is_err() {
+                sent.insert(id, key);
+                if to.send(Ok(directive)).await.is_err() {
                     return;
                 }
             }
@@ -296,6 +304,13 @@ impl Service {
     }
 }
 
+fn named(caller: &MemberCertificate, party: &str) -> Result<(), Status> {
+    if caller.party == party {
+        return Ok(());
+    }
+    Err(Status::permission_denied(format!("the certificate is for {}, the message names {party}", caller.party)))
+}
+
 fn to_receipt(receipt: Receipt) -> v1::Receipt {
     use v1::receipt::Outcome;
     let (outcome, reason) = match receipt {
@@ -320,6 +335,7 @@ fn status(error: HostError) -> Status {
         // The disk may have room again a moment later: the caller may try again.
         HostError::Engine(EngineError::Blobs(_)) | HostError::Store(_) => Status::unavailable(error.to_string()),
         HostError::Journal { .. } => Status::data_loss(error.to_string()),
+        HostError::Restless { .. } => Status::internal(error.to_string()),
     }
 }
 
@@ -376,7 +392,7 @@ impl Federation for Service {
         &self,
         request: Request<Streaming<v1::ContributionPart>>,
     ) -> Result<Response<v1::Receipt>, Status> {
-        let caller = self.caller(&request)?;
+        let caller = self.data_holder(&request)?;
         let mut parts = request.into_inner();
         let first = tokio::time::timeout(UPLOAD_IDLE, parts.message())
             .await
@@ -384,12 +400,7 @@ impl Federation for Service {
         let Some(v1::ContributionPart { part: Some(v1::contribution_part::Part::Header(header)) }) = first else {
             return Err(Status::invalid_argument("an upload begins with its header"));
         };
-        if caller.party != header.party {
-            return Err(Status::permission_denied(format!(
-                "the certificate is for {}, the message names {}",
-                caller.party, header.party
-            )));
-        }
+        named(&caller, &header.party)?;
         Ok(Response::new(to_receipt(self.receive(parts, header).await?)))
     }
 
@@ -411,7 +422,7 @@ impl Operations for Service {
         if toml.len() > MAX_JOB_BYTES {
             return Err(Status::invalid_argument(format!("the job file has more than {MAX_JOB_BYTES} bytes")));
         }
-        let job = self.host.submit(&toml, &by).await.map_err(status)?;
+        let job = self.host.submit(toml, by).await.map_err(status)?;
         Ok(Response::new(self.status_of(&job).await?))
     }
 
@@ -472,9 +483,9 @@ impl Operations for Service {
         let job = self.find(&m.job_id).await?;
         let reason: String = m.reason.chars().take(1000).collect();
         let engine = self.host.job(&job).await.map_err(status)?;
-        let mut engine = engine.lock().await;
-        self.host.carry_out(&mut engine, Command::Cancel { by, reason }).await.map_err(status)?;
-        Ok(Response::new(self.to_status(&engine)))
+        let cancel = Command::Cancel { by, reason };
+        self.host.carry_out(engine, |_, _| Ok(Step::Command(cancel))).await.map_err(status)?;
+        Ok(Response::new(self.status_of(&job).await?))
     }
 
     async fn get_journal(

@@ -19,7 +19,8 @@ fn bank(seed: u64, rows: usize, weights: [f64; 2]) -> Table {
     for row in 0..rows {
         let (x, y) = (uniform() * 4.0 - 2.0, uniform() * 4.0 - 2.0);
         label.push(uniform() < 1.0 / (1.0 + (-(weights[0] * x + weights[1] * y)).exp()));
-        (a.push(x), b.push(y));
+        a.push(x);
+        b.push(y);
         split.push(if row % 2 == 0 { Split::Train } else { Split::Test });
     }
     let spec = |name: &str| ColumnSpec { name: name.to_owned(), kind: ColumnKind::Numeric };

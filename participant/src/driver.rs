@@ -26,10 +26,10 @@ use tokio::sync::watch;
 use crate::{
     config::{ConfigError, ParticipantConfig, ViewConfig},
     link::{Address, Ask, Link, LinkError, Receipt},
-    member::{Identity, Member, MemberError},
+    member::{Identity, Member, MemberError, Offer},
     policy::{self, Policy, PolicyError, PolicyRequest},
     source::{DataRequest, Loaded, SourceError, SplitColumn, load},
-    vault::DiskVault,
+    vault::{DiskVault, private_folder, write_whole},
 };
 
 /// Longest pause between attempts.
@@ -307,8 +307,8 @@ enum StepError {
     Member(#[from] MemberError),
     #[error(transparent)]
     Link(#[from] LinkError),
-    #[error("own data: {0}")]
-    Source(#[from] SourceError),
+    #[error("policy or data do not allow this job any more:\n{0}")]
+    Objection(String),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("the result cannot be read: {0}")]
@@ -339,7 +339,8 @@ async fn work(participant: Arc<Participant>, link: Link, job: JobId, mut asks: w
         let mut pause = Duration::from_millis(200);
         loop {
             let Some(ask) = asks.borrow_and_update().clone() else { break };
-            let Err(error) = worker.follow(ask).await else { break };
+            let Some(done) = until_superseded(&mut asks, worker.follow(ask)).await else { continue };
+            let Err(error) = done else { break };
             if !error.may_retry() {
                 tracing::error!(job = %job.short(), %error, "refused to go on with this step");
                 break;
@@ -348,6 +349,26 @@ async fn work(participant: Arc<Participant>, link: Link, job: JobId, mut asks: w
             tokio::select! {
                 _ = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),
                 changed = asks.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
+
+/// Takes a step to its end, unless something else is asked meanwhile: then `None`. Everything durable in a step happens
+/// between its waits, so that it may be left at any of them.
+async fn until_superseded<T>(asks: &mut watch::Receiver<Option<Ask>>, step: impl Future<Output = T>) -> Option<T> {
+    tokio::pin!(step);
+    loop {
+        tokio::select! {
+            done = &mut step => return Some(done),
+            changed = asks.changed() => {
+                if changed.is_err() {
+                    return Some(step.await);
+                }
+                // To wait is what follows a step that the coordinator has just heard of.
+                if !matches!(&*asks.borrow(), Some(Ask::Wait { .. })) {
+                    return None;
+                }
             }
         }
     }
@@ -414,7 +435,7 @@ impl Worker {
     }
 
     async fn offered(&mut self, toml: &str, opened: Timestamp, by: &str) -> Result<(), StepError> {
-        if let Some(earlier) = self.member.earlier_reply(&self.job)? {
+        if let Some(earlier) = self.member.earlier_reply(now(), &self.job)? {
             let receipt = match &earlier {
                 Ok(join) => self.link.join(join).await?,
                 Err(decline) => self.link.decline(decline).await?,
@@ -436,7 +457,7 @@ impl Worker {
                 let rows = summary.rows;
                 self.loaded = Some(loaded);
                 let secrets = [secret()?, secret()?];
-                let join = self.member.join(now(), &self.job, (toml, opened), rows, secrets)?;
+                let join = self.member.join(now(), &self.job, Offer { toml, opened, by }, rows, secrets)?;
                 let receipt = self.link.join(&join).await?;
                 self.told(&format!("joined {:?}", spec.job.name), &receipt);
             }
@@ -451,24 +472,25 @@ impl Worker {
         Ok(())
     }
 
-    /// Loads the data again after a restart.
+    /// Loads the data again after a restart, if the policy still allows the job.
     async fn ensure_data(&mut self) -> Result<(), StepError> {
         if self.loaded.is_none() {
             let spec = self.member.spec(&self.job)?;
-            self.loaded = Some(self.participant.load_data(&spec).await?);
+            let by = self.member.submitted_by(&self.job)?;
+            let examined = self.participant.examine(&spec, Some(&by)).await;
+            self.loaded = Some(examined.map_err(|o| StepError::Objection(o.for_us()))?);
         }
         Ok(())
     }
 
     async fn closed(&mut self, outcome: Result<(String, haihe_privacy::Digest), String>) -> Result<(), StepError> {
-        if self.member.earlier_reply(&self.job)?.is_none_or(|reply| reply.is_err()) {
+        if !self.member.has_joined(&self.job)? || self.member.is_closed(&self.job)? {
             return Ok(());
         }
         let job = self.job.short();
         match outcome {
             Ok((json, transcript)) => {
-                self.ensure_data().await?;
-                self.keep_result(&json)?;
+                self.keep_result(&json).await?;
                 if self.member.close(now(), &self.job, Ok(transcript))? {
                     tracing::info!(%job, "the job is finished; its result is in the state folder");
                 }
@@ -484,30 +506,31 @@ impl Worker {
     }
 
     /// Writes the shared result, and what this participant makes of it for itself.
-    fn keep_result(&self, json: &str) -> Result<(), StepError> {
-        let folder = self.participant.state_dir.join("results").join(self.job.short());
-        if folder.join("own.json").exists() {
-            return Ok(());
-        }
-        fs::create_dir_all(&folder)?;
+    async fn keep_result(&mut self, json: &str) -> Result<(), StepError> {
+        let folder = self.participant.state_dir.join("results").join(self.job.to_string());
+        private_folder(&folder)?;
         let unreadable = |e: &dyn ToString| StepError::Result(e.to_string());
         let result: ScorecardResult = serde_json::from_str(json).map_err(|e| unreadable(&e))?;
         result.scorecard.check().map_err(|e| unreadable(&e))?;
-        fs::write(folder.join("result.json"), json)?;
+        write_whole(&folder.join("result.json"), json.as_bytes())?;
         let model = scorecard_json(&result.scorecard).map_err(|e| unreadable(&e))?;
-        fs::write(folder.join("scorecard.json"), model)?;
-        fs::write(folder.join("scorecard.csv"), scorecard_csv(&result.scorecard))?;
+        write_whole(&folder.join("scorecard.json"), model.as_bytes())?;
+        write_whole(&folder.join("scorecard.csv"), scorecard_csv(&result.scorecard).as_bytes())?;
+        if let Err(error) = self.ensure_data().await {
+            // The shared result is kept all the same; what the own data would have added is said to be missing.
+            tracing::error!(job = %self.job.short(), %error, "own.json is not written");
+        }
         if let Some(loaded) = &self.loaded {
             let spec = self.member.spec(&self.job)?;
             let own = local_result(&spec, &result.scorecard, &loaded.table).map_err(|e| unreadable(&e))?;
             if let Some(adapted) = own.model.as_ref().and_then(|m| m.scorecard(&result.scorecard)) {
                 let model = scorecard_json(&adapted).map_err(|e| unreadable(&e))?;
-                fs::write(folder.join("own-scorecard.json"), model)?;
-                fs::write(folder.join("own-scorecard.csv"), scorecard_csv(&adapted))?;
+                write_whole(&folder.join("own-scorecard.json"), model.as_bytes())?;
+                write_whole(&folder.join("own-scorecard.csv"), scorecard_csv(&adapted).as_bytes())?;
             }
             // Last: its presence says that everything is there.
             let own = serde_json::to_string_pretty(&own).map_err(|e| unreadable(&e))?;
-            fs::write(folder.join("own.json"), own)?;
+            write_whole(&folder.join("own.json"), own.as_bytes())?;
         }
         Ok(())
     }

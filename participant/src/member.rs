@@ -56,6 +56,9 @@ pub enum MemberError {
              this job: cancel the job and submit it again"
     )]
     Unknown(String),
+    /// The job is over for this participant.
+    #[error("the job is over for this participant; whatever is asked after its end is refused")]
+    Closed,
     /// The task cannot be performed on the data.
     #[error("the task cannot be performed: {0}")]
     Task(#[from] PlanError),
@@ -143,7 +146,10 @@ pub enum Note {
 struct JobRecord {
     toml: String,
     opened: Timestamp,
-    sealing_key: String,
+    by: String,
+    rows: u64,
+    /// Forgotten when the job is over.
+    sealing_key: Option<String>,
     beacon_nonce: [u8; 32],
     join: Join,
 }
@@ -155,6 +161,26 @@ struct RoundRecord {
     round: u64,
     contribution: haihe_protocol::message::Contribution,
     sealed_shares: Vec<String>,
+    note: Note,
+}
+
+/// A job as it was offered.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// The job file.
+    pub toml: &'a str,
+    /// When the job was opened.
+    pub opened: Timestamp,
+    /// Who submitted it, as the coordinator says.
+    pub by: &'a str,
+}
+
+/// A confirmed roster, and when it was verified.
+#[derive(Serialize, Deserialize)]
+struct Pin {
+    attempt: u32,
+    session: Digest,
+    at: Timestamp,
 }
 
 /// The roster and its confirmations, as the coordinator sends them along.
@@ -228,8 +254,12 @@ impl Member {
         JobSpec::parse(&self.joined(job)?.toml).map_err(MemberError::Job)
     }
 
+    /// Adds a note to the own journal, unless it is there: a step that is repeated after a crash is noted once.
     fn note(&mut self, now: Timestamp, job: &JobId, note: &Note) -> Result<(), MemberError> {
         let entries = self.journal(job)?;
+        if entries.iter().any(|e| e.event::<Note>().is_ok_and(|known| known == *note)) {
+            return Ok(());
+        }
         self.cut_torn_line(job)?;
         let tip = entries.last().map_or_else(Entry::genesis, |e| e.digest);
         let entry = Entry::after(&tip, entries.len() as u64, now, note);
@@ -245,6 +275,16 @@ impl Member {
             self.vault.put(job, JOURNAL, &bytes[..whole])?;
         }
         Ok(())
+    }
+
+    /// True once the end of the job was noted; nothing is said about it any more.
+    pub fn is_closed(&self, job: &JobId) -> Result<bool, MemberError> {
+        let closed = |e: &Entry| matches!(e.event::<Note>(), Ok(Note::Closed { .. }));
+        Ok(self.journal(job)?.iter().any(closed))
+    }
+
+    fn open(&self, job: &JobId) -> Result<(), MemberError> {
+        if self.is_closed(job)? { Err(MemberError::Closed) } else { Ok(()) }
     }
 
     /// This participant's own journal of a job; its chain is verified.
@@ -267,11 +307,27 @@ impl Member {
     }
 
     /// What was said to this offer before, if anything.
-    pub fn earlier_reply(&self, job: &JobId) -> Result<Option<Result<Join, Decline>>, MemberError> {
+    pub fn earlier_reply(&mut self, now: Timestamp, job: &JobId) -> Result<Option<Result<Join, Decline>>, MemberError> {
         if let Some(record) = self.record::<JobRecord>(job, RECORD)? {
+            let name = JobSpec::parse(&record.toml).map_err(MemberError::Job)?.job.name;
+            self.note(now, job, &Note::Joined { job: *job, name, rows: record.rows })?;
             return Ok(Some(Ok(record.join)));
         }
-        Ok(self.record::<Decline>(job, DECLINED)?.map(Err))
+        let declined = self.record::<Decline>(job, DECLINED)?;
+        if let Some(decline) = &declined {
+            self.note(now, job, &Note::Declined { job: *job, reason: decline.reason.clone() })?;
+        }
+        Ok(declined.map(Err))
+    }
+
+    /// True if this participant joined the job.
+    pub fn has_joined(&self, job: &JobId) -> Result<bool, MemberError> {
+        Ok(self.vault.get(job, RECORD)?.is_some())
+    }
+
+    /// Who submitted a job that this participant joined, as the coordinator said.
+    pub fn submitted_by(&self, job: &JobId) -> Result<String, MemberError> {
+        Ok(self.joined(job)?.by)
     }
 
     /// Joins a job that policy and data allow. `secrets` are fresh random bytes: the sealing key and the beacon nonce.
@@ -279,11 +335,11 @@ impl Member {
         &mut self,
         now: Timestamp,
         job: &JobId,
-        (toml, opened): (&str, Timestamp),
+        offer: Offer<'_>,
         rows: u64,
         secrets: [[u8; 32]; 2],
     ) -> Result<Join, MemberError> {
-        let spec = self.offered(job, toml, opened)?;
+        let spec = self.offered(job, offer.toml, offer.opened)?;
         let [sealing, beacon_nonce] = secrets;
         let sealing_key = SealingKey::derive(&sealing);
         let join = Join::signed(
@@ -295,9 +351,11 @@ impl Member {
             &self.identity.key,
         );
         let record = JobRecord {
-            toml: toml.to_owned(),
-            opened,
-            sealing_key: hex::encode(sealing),
+            toml: offer.toml.to_owned(),
+            opened: offer.opened,
+            by: offer.by.to_owned(),
+            rows,
+            sealing_key: Some(hex::encode(sealing)),
             beacon_nonce,
             join: join.clone(),
         };
@@ -318,6 +376,7 @@ impl Member {
 
     /// Verifies a proposed roster, pins it and signs it.
     pub fn confirm(&mut self, now: Timestamp, job: &JobId, roster: &Roster) -> Result<Confirmation, MemberError> {
+        self.open(job)?;
         let record = self.joined(job)?;
         let spec = JobSpec::parse(&record.toml).map_err(MemberError::Job)?;
         roster.verify(job, &spec, &self.identity.trust, now)?;
@@ -325,25 +384,25 @@ impl Member {
             return Err(Violation::OwnEntry { party: self.identity.party.clone() }.into());
         }
         let session = roster.digest();
-        let pinned: Option<(u32, Digest)> = self.record(job, PINNED)?;
-        match pinned {
-            Some((_, pinned)) if pinned == session => {}
+        match self.record::<Pin>(job, PINNED)? {
+            Some(pin) if pin.session == session => {}
             // A later proposal leaves out a party that did not confirm; an earlier or second one is a trick.
-            Some((attempt, pinned)) if roster.attempt <= attempt || self.vault.get(job, SESSION)?.is_some() => {
-                return Err(Violation::OtherSession { message: "roster", got: session, pinned }.into());
+            Some(pin) if roster.attempt <= pin.attempt || self.vault.get(job, SESSION)?.is_some() => {
+                return Err(Violation::OtherSession { message: "roster", got: session, pinned: pin.session }.into());
             }
-            _ => {
-                self.vault.put(job, PINNED, &encode(&(roster.attempt, session)))?;
-                let parties = roster.entries.iter().map(|e| e.party.clone()).collect();
-                self.note(now, job, &Note::Confirmed { session, parties })?;
-            }
+            _ => self.vault.put(job, PINNED, &encode(&Pin { attempt: roster.attempt, session, at: now }))?,
         }
+        let parties = roster.entries.iter().map(|e| e.party.clone()).collect();
+        self.note(now, job, &Note::Confirmed { session, parties })?;
         let party = self.identity.party.clone();
         Ok(Confirmation::signed(*job, party, session, record.beacon_nonce, &self.identity.key))
     }
 
     /// The session of a job: from memory, the vault, or the coordinator's message, always verified against the pin.
-    fn session(&mut self, now: Timestamp, job: &JobId, sent: Option<SessionParts>) -> Result<Session, MemberError> {
+    ///
+    /// Certificates count as of the moment at which the roster was pinned: one that expires later does not end the job.
+    fn session(&mut self, job: &JobId, sent: Option<SessionParts>) -> Result<Session, MemberError> {
+        self.open(job)?;
         if let Some(session) = self.sessions.get(job) {
             return Ok(session.clone());
         }
@@ -352,17 +411,16 @@ impl Member {
         let stored: Option<SessionParts> = self.record(job, SESSION)?;
         let fresh = stored.is_none();
         let parts = stored.or(sent).ok_or_else(|| MemberError::Unknown(job.short()))?;
-        let pinned: Option<(u32, Digest)> = self.record(job, PINNED)?;
-        let (_, pinned) = pinned.ok_or_else(|| MemberError::Unknown(job.short()))?;
+        let pin: Pin = self.record(job, PINNED)?.ok_or_else(|| MemberError::Unknown(job.short()))?;
         let got = parts.roster.digest();
-        if got != pinned {
-            return Err(Violation::OtherSession { message: "session", got, pinned }.into());
+        if got != pin.session {
+            return Err(Violation::OtherSession { message: "session", got, pinned: pin.session }.into());
         }
+        let SessionParts { roster, confirmations } = parts.clone();
+        let session = Session::establish(roster, confirmations, job, &spec, &self.identity.trust, pin.at)?;
         if fresh {
             self.vault.put(job, SESSION, &encode(&parts))?;
         }
-        let SessionParts { roster, confirmations } = parts;
-        let session = Session::establish(roster, confirmations, job, &spec, &self.identity.trust, now)?;
         self.sessions.insert(*job, session.clone());
         Ok(session)
     }
@@ -381,7 +439,7 @@ impl Member {
         table: &Table,
         seed: [u8; 32],
     ) -> Result<Outgoing, MemberError> {
-        let session = self.session(now, job, session)?;
+        let session = self.session(job, session)?;
         let job_spec = self.spec(job)?;
         let digest = spec.digest();
         let (spec, task) = spec.verify(signature, &session, &job_spec)?;
@@ -391,6 +449,7 @@ impl Member {
                 let sealed_shares = last.sealed_shares.iter().map(hex::decode).collect::<Result<_, _>>();
                 let sealed_shares =
                     sealed_shares.map_err(|e| MemberError::Record { name: ROUND.to_owned(), detail: e.to_string() })?;
+                self.note(now, job, &last.note)?;
                 let prepared = Prepared { contribution: last.contribution, sealed_shares };
                 return Ok(Outgoing { prepared, step: task.step().to_owned() });
             }
@@ -418,13 +477,6 @@ impl Member {
             |chunk| spool.write_all(chunk),
         )?;
         spool.finish()?;
-        let record = RoundRecord {
-            spec: digest,
-            round: spec.round,
-            contribution: prepared.contribution.clone(),
-            sealed_shares: prepared.sealed_shares.iter().map(hex::encode).collect(),
-        };
-        self.vault.put(job, ROUND, &encode(&record))?;
         let shares: usize = prepared.sealed_shares.iter().map(Vec::len).sum();
         let note = Note::Contributed {
             round: spec.round,
@@ -434,6 +486,14 @@ impl Member {
             dimension: values.len() as u64,
             bytes: prepared.contribution.ciphertext_bytes + shares as u64,
         };
+        let record = RoundRecord {
+            spec: digest,
+            round: spec.round,
+            contribution: prepared.contribution.clone(),
+            sealed_shares: prepared.sealed_shares.iter().map(hex::encode).collect(),
+            note: note.clone(),
+        };
+        self.vault.put(job, ROUND, &encode(&record))?;
         self.note(now, job, &note)?;
         Ok(Outgoing { prepared, step: task.step().to_owned() })
     }
@@ -456,15 +516,18 @@ impl Member {
         sealed_shares: &[Vec<u8>],
         session: Option<SessionParts>,
     ) -> Result<Answer, MemberError> {
-        let session = self.session(now, job, session)?;
+        let session = self.session(job, session)?;
         let job_spec = self.spec(job)?;
         let (spec, _) = spec.verify(spec_signature, &session, &job_spec)?;
         let me = self.identity.party.clone();
         let survivors = survivors.verify(signature, sealed_shares, &me, &session, &spec)?;
         self.check_own_view(job, &spec, &survivors)?;
         let digest = survivors.digest();
+        let parties = survivors.survivors.len() as u32;
+        let note = Note::Answered { round: survivors.round, survivors: digest, parties };
         if let Some(given) = self.record::<Answer>(job, ANSWERED)? {
             if given.round == survivors.round && given.survivors == digest {
+                self.note(now, job, &note)?;
                 return Ok(given);
             }
             if given.round == survivors.round {
@@ -475,7 +538,7 @@ impl Member {
             }
         }
         let record = self.joined(job)?;
-        let sealing = hex::decode(&record.sealing_key).ok().and_then(|k| <[u8; 32]>::try_from(k).ok());
+        let sealing = record.sealing_key.and_then(|k| hex::decode(k).ok()).and_then(|k| <[u8; 32]>::try_from(k).ok());
         let sealing =
             sealing.ok_or_else(|| MemberError::Record { name: RECORD.to_owned(), detail: "sealing key".to_owned() })?;
         let answer = contribution::answer(
@@ -489,8 +552,7 @@ impl Member {
         )?;
         // Durable before anybody hears it: this is what makes "once per round" true over crashes.
         self.vault.put(job, ANSWERED, &encode(&answer))?;
-        let parties = survivors.survivors.len() as u32;
-        self.note(now, job, &Note::Answered { round: survivors.round, survivors: digest, parties })?;
+        self.note(now, job, &note)?;
         Ok(answer)
     }
 
@@ -519,12 +581,15 @@ impl Member {
 
     /// Notes the end of a job and forgets what is not needed any more. Returns false if that was done before.
     pub fn close(&mut self, now: Timestamp, job: &JobId, outcome: Result<Digest, String>) -> Result<bool, MemberError> {
-        let closed = |e: &Entry| matches!(e.event::<Note>(), Ok(Note::Closed { .. }));
-        if self.journal(job)?.iter().any(closed) {
+        if self.is_closed(job)? {
             return Ok(false);
         }
-        for name in [CIPHERTEXT, ROUND] {
-            self.vault.remove(job, name)?;
+        self.vault.remove(job, CIPHERTEXT)?;
+        // Without the key, what was sealed for this participant in the job stays sealed, whoever kept it.
+        if let Some(mut record) = self.record::<JobRecord>(job, RECORD)? {
+            record.sealing_key = None;
+            record.beacon_nonce = [0; 32];
+            self.vault.put(job, RECORD, &encode(&record))?;
         }
         self.sessions.remove(job);
         let (transcript, reason) = match outcome {

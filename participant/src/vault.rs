@@ -47,12 +47,27 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-fn private_folder(path: &Path) -> io::Result<()> {
+/// Makes a folder that only its owner can enter.
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// Writes a private file whole, or not at all, durably.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    let mut file = private(OpenOptions::new().create(true).truncate(true).write(true)).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    // The new name is durable once its folder is.
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 impl DiskVault {
@@ -63,7 +78,7 @@ impl DiskVault {
     }
 
     fn path(&self, job: &JobId, name: &str) -> io::Result<PathBuf> {
-        let folder = self.root.join(job.short());
+        let folder = self.root.join(job.to_string());
         private_folder(&folder)?;
         Ok(folder.join(name))
     }
@@ -96,17 +111,7 @@ impl Vault for DiskVault {
     }
 
     fn put(&mut self, job: &JobId, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.path(job, name)?;
-        let draft = path.with_extension("draft");
-        let mut file = private(OpenOptions::new().create(true).truncate(true).write(true)).open(&draft)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)?;
-        // The new name is durable once its folder is.
-        match path.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+        write_whole(&self.path(job, name)?, bytes)
     }
 
     fn append(&mut self, job: &JobId, name: &str, line: &str) -> io::Result<()> {
@@ -247,6 +252,6 @@ mod tests {
         vault.put(&job, "keys.json", b"secret").expect("put");
         let mode = |p: &Path| fs::metadata(p).expect("metadata").permissions().mode() & 0o077;
         assert_eq!(mode(&root), 0);
-        assert_eq!(mode(&root.join(job.short()).join("keys.json")), 0);
+        assert_eq!(mode(&root.join(job.to_string()).join("keys.json")), 0);
     }
 }

@@ -6,6 +6,7 @@
 //! any other context fails.
 
 use crate::digest::{Digest, HexError, deserialize_hex, parse_hex};
+use crate::prg::SecretStream;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable, aead, kdf, kem};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -126,7 +127,13 @@ impl SealingKey {
 }
 
 impl SealingPublicKey {
-    /// The key with these bytes; whether it is usable is checked when sealing.
+    /// False for the few points of low order, for which nothing can be sealed (RFC 9180, section 7.1.4).
+    pub fn is_usable(&self) -> bool {
+        let mut rng = SecretStream::new(&[0; 32], 0);
+        seal(&mut rng, self, &Digest::from_bytes([0; 32]), &[], &[]).is_ok()
+    }
+
+    /// The key with these bytes; whether it is usable is checked when sealing, or by [`SealingPublicKey::is_usable`].
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }

@@ -90,6 +90,12 @@ pub enum Violation {
         /// The later of the two.
         party: PartyId,
     },
+    /// A sealing key that nothing can be sealed for.
+    #[error("the sealing key of {party} is not a usable X25519 key")]
+    SealingKey {
+        /// Whose.
+        party: PartyId,
+    },
     /// Our own entry is missing from the roster or was changed.
     #[error("the coordinator's roster does not carry the entry that {party} signed")]
     OwnEntry {
@@ -300,6 +306,7 @@ impl Violation {
             | V::ReasonTooLong { party }
             | V::NotInRoster { party }
             | V::SharedKey { party }
+            | V::SealingKey { party }
             | V::Beacon { party }
             | V::ShareCount { party, .. }
             | V::ShareSize { party, .. }

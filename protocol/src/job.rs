@@ -288,7 +288,7 @@ impl JobSpec {
         }
         match &self.scorecard {
             None => found.push(JobProblem::NoKind),
-            Some(options) => options.problems(&mut found),
+            Some(options) => options.problems(self.job.parties.len(), &mut found),
         }
         found
     }

@@ -3,7 +3,7 @@
 use haihe_privacy::{
     digest::{Digest, Transcript},
     seal,
-    secure_sum::SumParameters,
+    secure_sum::{ShareSum, SumParameters},
     sign::{Signature, SigningKey},
 };
 use serde::{Deserialize, Serialize};
@@ -369,6 +369,10 @@ impl Verified<Answer> {
             return Err(Violation::OtherSurvivorSet { party: answer.party });
         }
         if answer.share_sum.len() != session.roster().rule.share_bytes(spec.parameters.set()) {
+            return Err(Violation::MalformedAnswer { party: answer.party });
+        }
+        let rule = &session.roster().rule;
+        if ShareSum::from_bytes(&answer.share_sum, spec.parameters.set(), rule).is_err() {
             return Err(Violation::MalformedAnswer { party: answer.party });
         }
         let digest = Answer::to_sign(&answer.party, answer.round, &answer.spec, &answer.survivors, &answer.share_sum);

@@ -122,6 +122,9 @@ impl Join {
         if !spec.job.parties.contains(&self.party) {
             return Err(Violation::NotInvited { party: self.party.clone() });
         }
+        if !self.sealing_key.is_usable() {
+            return Err(Violation::SealingKey { party: self.party.clone() });
+        }
         let key = trust.member_key(&self.party, &self.signing_certificate, now)?;
         let digest = Self::to_sign(
             &self.job,
@@ -220,6 +223,22 @@ impl Roster {
             .bytes(&self.coordinator_certificate)
             .u64(self.deadline.0)
             .finish()
+    }
+
+    /// The entries that hold by themselves and share no key with an earlier one.
+    pub(crate) fn sound_entries(
+        entries: Vec<Join>,
+        job: &JobId,
+        spec: &JobSpec,
+        trust: &Trust,
+        now: Timestamp,
+    ) -> Vec<Join> {
+        let mut keys = BTreeSet::new();
+        let sound = |entry: &Join| match entry.check(job, spec, trust, now) {
+            Ok(key) => keys.insert(*key.as_bytes()) && keys.insert(*entry.sealing_key.as_bytes()),
+            Err(_) => false,
+        };
+        entries.into_iter().filter(sound).collect()
     }
 
     /// Everything that can be checked before the others confirmed: what a participant verifies before it signs.

@@ -12,6 +12,7 @@ use haihe_privacy::{
 };
 
 use crate::{
+    error::Violation,
     horizontal::{Next, Plan},
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
@@ -679,10 +680,10 @@ impl Job {
         if let Some(known) = self.accepted_from(&party)
             && known.round == round
         {
-            if known.commitment == contribution.commitment {
+            if *known == *contribution {
                 return Vec::new();
             }
-            let violation = crate::error::Violation::SecondContribution { party: party.clone(), round };
+            let violation = Violation::SecondContribution { party: party.clone(), round };
             return self.decide_reject(party, round, violation.to_string());
         }
         match self.open_round() {
@@ -696,7 +697,7 @@ impl Job {
     /// Late contributions are recorded once per party and round, for the same reason as rejections.
     fn decide_late(&self, party: PartyId, round: u64) -> Vec<Event> {
         let known = self.late.get(&party).is_some_and(|last| *last >= round);
-        if self.is_over() || known || round > self.round() {
+        if self.is_over() || known || round > self.round() || !self.members.contains(&party) {
             return Vec::new();
         }
         vec![Event::ContributionLate { party, round }]
@@ -705,6 +706,7 @@ impl Job {
     /// Rejections are recorded once per party and round, so that nobody can flood the journal.
     fn decide_reject(&self, party: PartyId, round: u64, reason: String) -> Vec<Event> {
         match &self.phase {
+            _ if !self.members.contains(&party) => Vec::new(),
             Phase::Collecting(c) if c.rejected.contains(&party) => Vec::new(),
             _ => vec![Event::ContributionRejected { party, round, reason }],
         }
@@ -784,6 +786,8 @@ impl Job {
     }
 
     fn propose(&self, attempt: u32, entries: Vec<Join>, now: Timestamp, step: &str) -> Result<Event, String> {
+        // An entry that does not hold (an expired certificate, somebody else's key) costs its party its place, not the job.
+        let entries = Roster::sound_entries(entries, &self.head.job, &self.head.spec, &self.trust, now);
         let parties = entries.len() as u32;
         let present: BTreeSet<&PartyId> = entries.iter().map(|e| &e.party).collect();
         let silent = self.head.spec.job.parties.iter();
@@ -813,9 +817,18 @@ impl Job {
         }
     }
 
+    /// The session of a roster that everybody confirmed.
+    fn establish(&self, c: &Confirming, at: Timestamp) -> Result<Session, Violation> {
+        let confirmations = c.confirmed.values().cloned().collect();
+        Session::establish(c.roster.clone(), confirmations, &self.head.job, &self.head.spec, &self.trust, at)
+    }
+
     fn tick_confirming(&self, c: &Confirming, now: Timestamp) -> Vec<Event> {
         if c.confirmed.len() == c.roster.entries.len() {
-            return vec![Event::SessionOpened { session: c.roster.digest() }];
+            return vec![match self.establish(c, now) {
+                Ok(session) => Event::SessionOpened { session: session.digest() },
+                Err(violation) => Event::JobFailed { reason: violation.to_string() },
+            }];
         }
         if now < c.roster.deadline {
             return Vec::new();
@@ -987,10 +1000,7 @@ impl Job {
 
     fn apply_session(&mut self, at: Timestamp) {
         let Phase::Confirming(c) = &self.phase else { return };
-        let confirmations = c.confirmed.values().cloned().collect();
-        let established =
-            Session::establish(c.roster.clone(), confirmations, &self.head.job, &self.head.spec, &self.trust, at);
-        if let Ok(session) = established {
+        if let Ok(session) = self.establish(c, at) {
             self.members = session.roster().entries.iter().map(|e| e.party.clone()).collect();
             let running = Running {
                 transcript: session.digest(),

@@ -42,25 +42,16 @@ impl TextTable {
 
     /// The rows that `keep` accepts.
     pub fn filtered(&self, mut keep: impl FnMut(&[String]) -> bool) -> TextTable {
-        TextTable {
-            columns: self.columns.clone(),
-            rows: self.rows.iter().filter(|row| keep(row)).cloned().collect(),
-        }
+        TextTable { columns: self.columns.clone(), rows: self.rows.iter().filter(|row| keep(row)).cloned().collect() }
     }
 
     /// The named columns in the given order, each under its new name: `(old, new)`. Columns that do not exist are left out.
     pub fn selected<'a>(&self, columns: impl IntoIterator<Item = (&'a str, &'a str)>) -> TextTable {
-        let picked: Vec<(usize, &str)> = columns
-            .into_iter()
-            .filter_map(|(old, new)| Some((self.position(old)?, new)))
-            .collect();
+        let picked: Vec<(usize, &str)> =
+            columns.into_iter().filter_map(|(old, new)| Some((self.position(old)?, new))).collect();
         TextTable {
             columns: picked.iter().map(|(_, new)| (*new).to_owned()).collect(),
-            rows: self
-                .rows
-                .iter()
-                .map(|row| picked.iter().map(|(at, _)| row[*at].clone()).collect())
-                .collect(),
+            rows: self.rows.iter().map(|row| picked.iter().map(|(at, _)| row[*at].clone()).collect()).collect(),
         }
     }
 
@@ -80,17 +71,11 @@ impl TextTable {
     fn decode(gz: &[u8]) -> TextTable {
         const CHECKED: &str = "a bundled file is well formed: its digest is compared by a test";
         let mut text = String::new();
-        flate2::read::GzDecoder::new(gz)
-            .read_to_string(&mut text)
-            .expect(CHECKED);
+        flate2::read::GzDecoder::new(gz).read_to_string(&mut text).expect(CHECKED);
         let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let owned =
-            |record: &csv::StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
+        let owned = |record: &csv::StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
         let columns = owned(reader.headers().expect(CHECKED));
-        let rows = reader
-            .records()
-            .map(|record| owned(&record.expect(CHECKED)))
-            .collect();
+        let rows = reader.records().map(|record| owned(&record.expect(CHECKED))).collect();
         TextTable { columns, rows }
     }
 }
@@ -114,8 +99,7 @@ pub fn polish_year5_parties() -> BTreeMap<String, Vec<String>> {
 /// Loans as a bank would keep them: `loan_id`, `y`, `set`, then the features.
 fn as_bank_file(loans: &TextTable) -> TextTable {
     let features = loans.columns.iter().map(String::as_str);
-    let features =
-        features.filter(|name| !["id", "y", "set"].contains(name) && !SBA_HELD_BACK.contains(name));
+    let features = features.filter(|name| !["id", "y", "set"].contains(name) && !SBA_HELD_BACK.contains(name));
     let lead = [("id", "loan_id"), ("y", "y"), ("set", "set")];
     loans.selected(lead.into_iter().chain(features.map(|name| (name, name))))
 }
@@ -124,24 +108,13 @@ fn as_bank_file(loans: &TextTable) -> TextTable {
 /// `bj` has silo 0, `tj` silo 1, `he` silo 2.
 pub fn write_sba_silos(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let silos = SBA_SILO_PARTIES.into_iter().enumerate();
-    write_parts(
-        dir,
-        "silo",
-        silos.map(|(silo, party)| (party.to_owned(), silo.to_string())),
-    )
+    write_parts(dir, "silo", silos.map(|(silo, party)| (party.to_owned(), silo.to_string())))
 }
 
 /// Writes `<dir>/lender-NN/loans.csv` for single lenders, [`SBA_LENDERS`] for instance, and returns what was written.
 /// A lender that holds no loan gets no file.
-pub fn write_sba_lenders(
-    dir: &Path,
-    bank_ids: RangeInclusive<u32>,
-) -> io::Result<Vec<(String, PathBuf)>> {
-    write_parts(
-        dir,
-        "bank_id",
-        bank_ids.map(|id| (lender_party(id), id.to_string())),
-    )
+pub fn write_sba_lenders(dir: &Path, bank_ids: RangeInclusive<u32>) -> io::Result<Vec<(String, PathBuf)>> {
+    write_parts(dir, "bank_id", bank_ids.map(|id| (lender_party(id), id.to_string())))
 }
 
 /// Party id of a single lender: `lender-08`.
@@ -172,11 +145,7 @@ pub fn write_polish_parties(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let firms = polish_year5();
     let mut written = Vec::new();
     for (party, columns) in polish_year5_parties() {
-        let own: &[(&str, &str)] = if party == "bank" {
-            &[("y", "y"), ("set", "set")]
-        } else {
-            &[]
-        };
+        let own: &[(&str, &str)] = if party == "bank" { &[("y", "y"), ("set", "set")] } else { &[] };
         let features = columns.iter().map(|name| (name.as_str(), name.as_str()));
         let lead = [("id", "firm_id")].into_iter().chain(own.iter().copied());
         let path = dir.join(&party).join("firms.csv");
@@ -208,9 +177,7 @@ fn write_parts(
 }
 
 fn column_of(table: &TextTable, column: &str) -> usize {
-    table
-        .position(column)
-        .expect("a column of the bundled file: its header is fixed by its digest")
+    table.position(column).expect("a column of the bundled file: its header is fixed by its digest")
 }
 
 #[cfg(test)]
@@ -220,16 +187,9 @@ mod tests {
 
     fn read(path: &Path) -> TextTable {
         let mut reader = csv::Reader::from_path(path).expect("written");
-        let owned =
-            |record: &csv::StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
+        let owned = |record: &csv::StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
         let columns = owned(reader.headers().expect("header"));
-        TextTable {
-            columns,
-            rows: reader
-                .records()
-                .map(|r| owned(&r.expect("record")))
-                .collect(),
-        }
+        TextTable { columns, rows: reader.records().map(|r| owned(&r.expect("record"))).collect() }
     }
 
     fn count(table: &TextTable, column: &str, value: &str) -> usize {
@@ -253,40 +213,22 @@ mod tests {
             ("polish_year5_parties.json", POLISH_YEAR5_PARTIES.as_bytes()),
         ];
         for (name, bytes) in files {
-            let line = README
-                .lines()
-                .find(|line| line.starts_with(&format!("| `{name}`")))
-                .expect("listed");
+            let line = README.lines().find(|line| line.starts_with(&format!("| `{name}`"))).expect("listed");
             assert!(
                 line.contains(&hex::encode(Sha256::digest(bytes))),
                 "{name}: the digest in data/README.md is not the file's"
             );
         }
-        let stored = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/data"))
-            .expect("folder")
-            .count();
-        assert_eq!(
-            stored,
-            files.len() + 1,
-            "a file in simulations/data is not listed in its README"
-        );
+        let stored = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/data")).expect("folder").count();
+        assert_eq!(stored, files.len() + 1, "a file in simulations/data is not listed in its README");
     }
 
     #[test]
     fn the_tables_have_the_documented_shape_and_splits() {
-        for (table, rows, bad, train) in [
-            (sba(), 30_000, 15_000, 20_944),
-            (polish_year5(), 5_910, 410, 4_191),
-        ] {
+        for (table, rows, bad, train) in [(sba(), 30_000, 15_000, 20_944), (polish_year5(), 5_910, 410, 4_191)] {
             assert_eq!(table.rows.len(), rows);
-            assert_eq!(
-                (count(&table, "y", "1"), count(&table, "y", "0")),
-                (bad, rows - bad)
-            );
-            assert_eq!(
-                (count(&table, "set", "train"), count(&table, "set", "test")),
-                (train, rows - train)
-            );
+            assert_eq!((count(&table, "y", "1"), count(&table, "y", "0")), (bad, rows - bad));
+            assert_eq!((count(&table, "set", "train"), count(&table, "set", "test")), (train, rows - train));
             let at = ["id", "set", "fold"].map(|name| column_of(&table, name));
             for row in &table.rows {
                 let z = mix(row[at[0]].parse().expect("an integer"));
@@ -307,18 +249,11 @@ mod tests {
     #[test]
     fn every_polish_ratio_belongs_to_one_party() {
         let parties = polish_year5_parties();
-        let sizes: Vec<_> = parties
-            .iter()
-            .map(|(party, columns)| (party.as_str(), columns.len()))
-            .collect();
+        let sizes: Vec<_> = parties.iter().map(|(party, columns)| (party.as_str(), columns.len())).collect();
         assert_eq!(sizes, [("bank", 21), ("core", 13), ("tax", 30)]);
         let mut all: Vec<_> = parties.into_values().flatten().collect();
         all.sort();
-        let mut ratios: Vec<_> = polish_year5()
-            .columns
-            .into_iter()
-            .filter(|name| name.starts_with('a'))
-            .collect();
+        let mut ratios: Vec<_> = polish_year5().columns.into_iter().filter(|name| name.starts_with('a')).collect();
         ratios.sort();
         assert_eq!(all, ratios);
     }
@@ -333,21 +268,10 @@ mod tests {
             let table = read(path);
             assert_eq!(table.columns[..3], ["loan_id", "y", "set"]);
             assert_eq!(table.columns.len(), 3 + 16);
-            assert!(
-                SBA_HELD_BACK
-                    .iter()
-                    .all(|name| table.position(name).is_none())
-            );
-            sizes.push((
-                party.as_str(),
-                count(&table, "set", "train"),
-                count(&table, "set", "test"),
-            ));
+            assert!(SBA_HELD_BACK.iter().all(|name| table.position(name).is_none()));
+            sizes.push((party.as_str(), count(&table, "set", "train"), count(&table, "set", "test")));
         }
-        assert_eq!(
-            sizes,
-            [("bj", 2418, 1122), ("tj", 6870, 2943), ("he", 11_656, 4991)]
-        );
+        assert_eq!(sizes, [("bj", 2418, 1122), ("tj", 6870, 2943), ("he", 11_656, 4991)]);
 
         let pooled = read(&write_sba_pooled(dir.path()).expect("written"));
         assert_eq!(pooled.rows.len(), 30_000);
@@ -359,21 +283,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let written = write_sba_lenders(dir.path(), SBA_LENDERS).expect("written");
         let names: Vec<_> = written.iter().map(|(party, _)| party.as_str()).collect();
-        assert_eq!(
-            (names.len(), names[0], names[29]),
-            (30, "lender-08", "lender-37")
-        );
+        assert_eq!((names.len(), names[0], names[29]), (30, "lender-08", "lender-37"));
         let mut rows = 0;
         for (party, path) in &written {
             let table = read(path);
-            assert!(
-                count(&table, "y", "0") > 0 && count(&table, "y", "1") > 0,
-                "{party} has one class only"
-            );
-            assert!(
-                count(&table, "set", "train") > 0 && count(&table, "set", "test") > 0,
-                "{party}"
-            );
+            assert!(count(&table, "y", "0") > 0 && count(&table, "y", "1") > 0, "{party} has one class only");
+            assert!(count(&table, "set", "train") > 0 && count(&table, "set", "test") > 0, "{party}");
             rows += table.rows.len();
         }
         let pooled = read(&write_sba_lenders_pooled(dir.path(), SBA_LENDERS).expect("written"));
@@ -384,10 +299,7 @@ mod tests {
     fn three_parties_of_the_vertical_job_share_only_the_key() {
         let dir = tempfile::tempdir().expect("a folder");
         let written = write_polish_parties(dir.path()).expect("written");
-        let widths: Vec<_> = written
-            .iter()
-            .map(|(party, path)| (party.as_str(), read(path).columns.len()))
-            .collect();
+        let widths: Vec<_> = written.iter().map(|(party, path)| (party.as_str(), read(path).columns.len())).collect();
         assert_eq!(widths, [("bank", 24), ("core", 14), ("tax", 31)]);
         assert!(read(&written[1].1).position("y").is_none());
     }

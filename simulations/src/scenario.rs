@@ -294,6 +294,12 @@ impl ScenarioOutcome {
             ] {
                 figures.insert(name.to_owned(), value);
             }
+            if let Some(adapted) = within.adapted {
+                figures.insert("AUC within a bank, adapted".to_owned(), adapted);
+            }
+            if let Some(still) = &comparison.losers_adapted {
+                figures.insert("losers after adapting".to_owned(), still.len() as f64);
+            }
         }
         figures
     }

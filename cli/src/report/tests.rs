@@ -210,7 +210,7 @@ fn all_sections_are_there() {
         "Bank bj",
         "own <span lang=\"zh-CN\">单独</span> AUC 0.7200",
         "After adapting, 1 of 3 still ranks better with its own model",
-        "适配</span> 0.7100 (-0.0100)",
+        "适配</span> 0.7100 (−0.0100)",
         "one class only",
         "default-src 'none'",
         "risk",

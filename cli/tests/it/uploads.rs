@@ -9,7 +9,7 @@ use std::{
 
 use haihe_participant::{
     link::{Address, Ask, Directives, Link, LinkError, Receipt},
-    member::{Identity, Member, Outgoing},
+    member::{Identity, Member, Offer, Outgoing},
     vault::MemoryVault,
 };
 use haihe_privacy::{secure_sum::lattice::Lattice, sign::SigningKey};
@@ -74,7 +74,10 @@ impl Puppet {
                 Ask::Wait { .. } => {}
                 Ask::Offer { toml, opened, .. } => {
                     let secrets = [self.seed(), self.seed()];
-                    let join = self.member.join(now(), &job, (&toml, opened), 1, secrets).expect("join");
+                    let join = self
+                        .member
+                        .join(now(), &job, Offer { toml: &toml, opened, by: "pilot-operator" }, 1, secrets)
+                        .expect("join");
                     assert_eq!(self.link.join(&join).await.expect("sent"), Receipt::Accepted);
                 }
                 Ask::Roster(roster) => {

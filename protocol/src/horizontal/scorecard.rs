@@ -87,7 +87,7 @@ impl ScorecardOptions {
         }
     }
 
-    pub(crate) fn problems(&self, found: &mut Vec<JobProblem>) {
+    pub(crate) fn problems(&self, parties: usize, found: &mut Vec<JobProblem>) {
         let mut option = |table: &str, problem: Option<String>| {
             if let Some(detail) = problem {
                 found.push(JobProblem::Option { table: format!("scorecard.{table}"), detail });
@@ -101,12 +101,20 @@ impl ScorecardOptions {
             let got = self.evaluation.cells as f64;
             found.push(JobProblem::Range { key: "scorecard.evaluation.cells", got, allowed: "10 to 10000" });
         }
+        if self.evaluation.per_party && parties * self.evaluation.cells > MAX_OWN_CELLS {
+            let got = (parties * self.evaluation.cells) as f64;
+            let allowed = "at most 100000 cells over all parties with per_party = true";
+            found.push(JobProblem::Range { key: "scorecard.evaluation.cells times parties", got, allowed });
+        }
     }
 
     fn grid(&self) -> ScoreGrid {
         ScoreGrid { cells: self.evaluation.cells, ..ScoreGrid::default() }
     }
 }
+
+/// Most cells of the parties' own histograms together: the result carries them all, and must fit into one message.
+const MAX_OWN_CELLS: usize = 100_000;
 
 /// What one round computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::{io::Read as _, sync::Arc};
 
 use haihe_models::table::Table;
-use haihe_participant::member::{Identity, Member, MemberError};
+use haihe_participant::member::{Identity, Member, MemberError, Offer};
 use haihe_privacy::secure_sum::Scheme;
 use haihe_protocol::{
     id::{JobId, PartyId, Timestamp},
@@ -89,14 +89,20 @@ impl Party {
         let seed = self.draw("contribution");
         let Some(member) = &mut self.member else { return Ok(None) };
         Ok(match ask {
-            Ask::Offer { toml, opened } => Some(match member.earlier_reply(job)? {
+            Ask::Offer { toml, opened } => Some(match member.earlier_reply(now, job)? {
                 Some(Ok(join)) => Said::Join(Box::new(join)),
                 Some(Err(decline)) => Said::Decline(Box::new(decline)),
                 None => match &self.disk.declines {
                     Some(reason) => Said::Decline(Box::new(member.decline(now, job, reason)?)),
                     None => {
                         let rows = self.disk.table.rows() as u64;
-                        Said::Join(Box::new(member.join(now, job, (toml, *opened), rows, secrets)?))
+                        Said::Join(Box::new(member.join(
+                            now,
+                            job,
+                            Offer { toml, opened: *opened, by: "simulation" },
+                            rows,
+                            secrets,
+                        )?))
                     }
                 },
             }),
