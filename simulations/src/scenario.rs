@@ -296,9 +296,7 @@ impl ScenarioOutcome {
             }
             if let Some(adapted) = within.adapted {
                 figures.insert("AUC within a bank, adapted".to_owned(), adapted);
-            }
-            if let Some(still) = &comparison.losers_adapted {
-                figures.insert("losers after adapting".to_owned(), still.len() as f64);
+                figures.insert("losers after adapting".to_owned(), comparison.losers_adapted.len() as f64);
             }
         }
         figures
