@@ -13,17 +13,18 @@ pub fn test(workspace: &Workspace, extra: &[String]) -> Result<()> {
     // by one command, so that both use the same features of every dependency.
     let mut build = workspace.cargo(["build", "--locked", "--bins", "--tests"]);
     step("building programs and tests", build.args(PACKAGES))?;
+    // The examples come first: what is printed last is the verdict of the test runner.
+    if extra.is_empty() {
+        step("examples in the documentation", workspace.cargo(["test", "--doc", "--locked"]).args(PACKAGES))?;
+    } else {
+        say("skipped: the examples in the documentation, as only some tests were asked for");
+    }
     if works(&mut workspace.cargo(["nextest", "--version"])) {
         step("tests", workspace.cargo(["nextest", "run", "--locked"]).args(PACKAGES).args(extra))?;
     } else {
         say("cargo-nextest is not installed: the tests run under `cargo test`, one program after the other");
         let mut tests = workspace.cargo(["test", "--locked", "--tests"]);
         step("tests", tests.args(PACKAGES).args(extra))?;
-    }
-    if extra.is_empty() {
-        step("examples in the documentation", workspace.cargo(["test", "--doc", "--locked"]).args(PACKAGES))?;
-    } else {
-        say("skipped: the examples in the documentation, as only some tests were asked for");
     }
     say("skipped: the comparison with scikit-learn, which needs Python packages (`cargo xtask reference`)");
     say("skipped: the benchmarks and their tests, which build tfhe (`cargo xtask bench secure-sum`)");
