@@ -191,20 +191,26 @@ impl Participant {
         load(self.identity.party.as_str(), &self.views, Path::new(""), &request).await
     }
 
-    /// Everything that would make this participant decline, in full, for its own people.
+    /// What the policy says; a job that nobody has submitted yet is not asked who submitted it.
+    fn refusals(&self, spec: &JobSpec, by: Option<&str>, rows: Option<u64>) -> Vec<policy::Refusal> {
+        let mut refusals = self.policy.check(&self.policy_request(spec, by, rows)).err().unwrap_or_default();
+        if by.is_none() {
+            refusals.retain(|r| !matches!(r, policy::Refusal::Operator { .. }));
+        }
+        refusals
+    }
+
+    /// Everything that would make this participant decline, in full, for its own people. `by` is who submitted the job,
+    /// or `None` before it is submitted.
     pub async fn examine(&self, spec: &JobSpec, by: Option<&str>) -> Result<Loaded, Objection> {
-        let mut refusals = match self.policy.check(&self.policy_request(spec, by, None)) {
-            Ok(()) => Vec::new(),
-            Err(refusals) => refusals,
-        };
+        let refusals = self.refusals(spec, by, None);
         if !refusals.is_empty() {
             // Without the policy's consent no data are touched.
             return Err(Objection::Policy(refusals));
         }
         let loaded = self.load_data(spec).await.map_err(|e| Objection::Data(Box::new(e)))?;
-        let rows = Some(loaded.summary.train_rows);
-        if let Err(more) = self.policy.check(&self.policy_request(spec, by, rows)) {
-            refusals.extend(more);
+        let refusals = self.refusals(spec, by, Some(loaded.summary.train_rows));
+        if !refusals.is_empty() {
             return Err(Objection::Policy(refusals));
         }
         Ok(loaded)
@@ -263,7 +269,7 @@ pub async fn run(config: &ParticipantConfig, mut stop: watch::Receiver<bool>) ->
                 match ended {
                     Ok(()) => tracing::warn!("the coordinator ended the stream; connecting again"),
                     Err(error) if error.may_retry() => {
-                        tracing::warn!(%error, seconds = pause.as_secs_f32(), "no connection; trying again");
+                        tracing::warn!(%error, seconds = format!("{:.1}", pause.as_secs_f32()), "no connection; trying again");
                     }
                     Err(error) => tracing::error!(%error, "the coordinator refuses this participant; trying again"),
                 }

@@ -32,6 +32,9 @@ enum Command {
     Check {
         /// Job file.
         job: PathBuf,
+        /// Who will submit it; without it, the policy's rule about operators is not looked at.
+        #[arg(long)]
+        by: Option<String>,
     },
 }
 
@@ -47,7 +50,7 @@ async fn main() -> ExitCode {
     };
     let _ = rustls::crypto::ring::default_provider().install_default();
     match arguments.command.unwrap_or(Command::Run) {
-        Command::Check { job } => check(&config, &job).await,
+        Command::Check { job, by } => check(&config, &job, by.as_deref()).await,
         Command::Run => start(&config).await,
     }
 }
@@ -58,7 +61,7 @@ fn failed(error: &RunError) -> ExitCode {
     ExitCode::from(if configuration { 78 } else { 1 })
 }
 
-async fn check(config: &ParticipantConfig, job: &std::path::Path) -> ExitCode {
+async fn check(config: &ParticipantConfig, job: &std::path::Path, by: Option<&str>) -> ExitCode {
     let participant = match Participant::load(config) {
         Ok((participant, _)) => participant,
         Err(error) => return failed(&error),
@@ -80,7 +83,7 @@ async fn check(config: &ParticipantConfig, job: &std::path::Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match participant.examine(&spec, None).await {
+    match participant.examine(&spec, by).await {
         Ok(loaded) => {
             let s = &loaded.summary;
             println!(
