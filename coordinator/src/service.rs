@@ -142,7 +142,7 @@ impl Service {
     async fn store_chunks(&self, upload: &Upload, parts: &mut Streaming<v1::ContributionPart>) -> Result<(), Status> {
         let blobs = self.host.blobs();
         let total = upload.contribution.ciphertext_bytes;
-        let io = |e: std::io::Error| Status::internal(format!("the coordinator's store failed: {e}"));
+        let io = |e: std::io::Error| Status::unavailable(format!("the coordinator's store failed: {e}"));
         let mut stored = blobs.len(&upload.key).map_err(io)?;
         while stored < total {
             let part = tokio::time::timeout(UPLOAD_IDLE, parts.message()).await.map_err(|_| {

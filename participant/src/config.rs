@@ -35,7 +35,7 @@ pub struct ParticipantConfig {
 pub struct Identity {
     /// Our name in the federation's roster.
     pub party: String,
-    /// Folder of the vault and the ledger.
+    /// Folder of the vault and of results.
     pub state_dir: PathBuf,
 }
 

@@ -496,7 +496,17 @@ impl Worker {
         let job = self.job.short();
         match outcome {
             Ok((json, transcript)) => {
-                self.keep_result(&json).await?;
+                match self.keep_result(&json).await {
+                    Ok(()) => {}
+                    Err(error) if error.may_retry() => return Err(error),
+                    // A result that cannot be used ends the job all the same: its keys are forgotten.
+                    Err(error) => {
+                        tracing::error!(%job, %error, "the result is not kept");
+                        self.member.close(now(), &self.job, Err(format!("the result cannot be used: {error}")))?;
+                        self.loaded = None;
+                        return Ok(());
+                    }
+                }
                 if self.member.close(now(), &self.job, Ok(transcript))? {
                     tracing::info!(%job, "the job is finished; its result is in the state folder");
                 }

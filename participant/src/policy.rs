@@ -46,13 +46,13 @@ pub struct PolicyRequest {
     pub own_train_rows: Option<u64>,
 }
 
-/// What the committee is protected against.
+/// What the committee rule assumes of the coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Adversary {
-    /// Members who follow the protocol and look at what they get.
+    /// It follows the protocol and looks at what it gets.
     SemiHonest,
-    /// Members who may do anything.
+    /// It may do anything.
     Malicious,
 }
 
@@ -220,7 +220,7 @@ pub enum Refusal {
     },
     /// The committee rule is too weak.
     #[error(
-        "the job protects against {adversary} committee members, {rule} asks for {minimum}; accept the weaker rule there or have the operator submit the job with adversary {minimum}"
+        "the job protects against a {adversary} coordinator, {rule} asks for {minimum}; accept the weaker rule there or have the operator submit the job with adversary {minimum}"
     )]
     Adversary {
         /// What the job says.

@@ -1,9 +1,9 @@
 //! Sealing a message for one party: RFC 9180 HPKE, base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
 //! ChaCha20-Poly1305.
 //!
-//! Base mode does not say who sealed a message: whatever is sealed here is signed by its sender as well. `info` is the
-//! digest of a transcript that names the job, the round, the sender and the receiver, so that a sealed message opened in
-//! any other context fails.
+//! Base mode does not say who sealed a message: whatever is sealed here is signed by its sender as well. `info` names
+//! the session and the associated data the round, the sender and the receiver, so that a sealed message opened in any
+//! other context fails.
 
 use crate::digest::{Digest, HexError, deserialize_hex, parse_hex};
 use crate::prg::SecretStream;

@@ -88,7 +88,7 @@ fn each_refusal_names_the_line_and_what_to_change() {
     );
     assert_eq!(
         one(|r| r.adversary = Adversary::SemiHonest),
-        "the job protects against semi-honest committee members, policy.toml line 23 ([minimum] adversary) asks for malicious; \
+        "the job protects against a semi-honest coordinator, policy.toml line 23 ([minimum] adversary) asks for malicious; \
          accept the weaker rule there or have the operator submit the job with adversary malicious"
     );
 }
