@@ -5,7 +5,7 @@
 //!
 //! * [`job`]: what the parties are asked to agree to.
 //! * [`roster`]: who takes part; a [`roster::Session`] exists only once every signature on it was verified.
-//! * [`message`]: the messages M1 to M4 of a round, received and verified.
+//! * [`message`]: the messages M1 to M4 of a round, received and, as [`verified::Verified`] values, checked.
 //! * [`state`]: the coordinator's side as decide/apply over [`journal`] events.
 //! * [`contribution`]: the participant's side of one round.
 //! * [`horizontal`]: what is computed, round by round.
@@ -19,3 +19,4 @@ pub mod journal;
 pub mod message;
 pub mod roster;
 pub mod state;
+pub mod verified;

@@ -16,27 +16,7 @@ use crate::{
     roster::Session,
 };
 
-/// A message whose every check has passed. Made only by the functions in this crate that check.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Verified<T>(T);
-
-impl<T> Verified<T> {
-    pub(crate) fn after_checks(value: T) -> Self {
-        Self(value)
-    }
-
-    /// The message.
-    pub fn into_inner(self) -> T {
-        self.0
-    }
-}
-
-impl<T> std::ops::Deref for Verified<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
+pub use crate::verified::Verified;
 
 /// M1: what one round computes, and in which form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,7 +87,7 @@ impl RoundSpec {
         if self.parameters != expected {
             return Err(Violation::Parameters { round: self.round });
         }
-        Ok((Verified(self), task))
+        Ok((Verified::after_checks(self), task))
     }
 }
 
@@ -224,7 +204,7 @@ impl Verified<Contribution> {
                 return Err(Violation::ShareDigest { party: party() });
             }
         }
-        Ok(Verified(contribution))
+        Ok(Verified::after_checks(contribution))
     }
 }
 
@@ -308,7 +288,7 @@ impl SurvivorSet {
                 return Err(Violation::ShareDigest { party: survivor.party.clone() });
             }
         }
-        Ok(Verified(self))
+        Ok(Verified::after_checks(self))
     }
 }
 
@@ -380,6 +360,6 @@ impl Verified<Answer> {
             .key_of(index)
             .verify(&digest, &answer.signature)
             .map_err(|_| Violation::Signature { party: answer.party.clone(), message: "answer" })?;
-        Ok(Verified(answer))
+        Ok(Verified::after_checks(answer))
     }
 }

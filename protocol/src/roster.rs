@@ -16,7 +16,7 @@ use crate::{
     error::{IdentityErrorOrRole, Violation},
     id::{JobId, PartyId, Timestamp, hex_bytes},
     job::JobSpec,
-    message::Verified,
+    verified::Verified,
 };
 
 /// What a party takes for granted: its federation and the certificate authority that vouches for the members.

@@ -1,0 +1,366 @@
+//! One altered field per check: every signed message, changed in one place, is refused by the rule that is meant for it.
+
+use std::{convert::Infallible, sync::OnceLock};
+
+use haihe_privacy::{
+    Digest,
+    seal::SealingKey,
+    secure_sum::{SumParameters, plain::NoSecurity},
+    sign::{Signature, SigningKey},
+};
+use haihe_protocol::{
+    contribution::{self, Prepared},
+    error::{Fault, Violation},
+    horizontal::{Plan, Task},
+    id::{JobId, PartyId, Timestamp},
+    job::JobSpec,
+    message::{Answer, RoundSpec, SurvivorSet, Verified},
+    roster::{Confirmation, Join, Roster, Session, Trust},
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+};
+
+const NOW: Timestamp = Timestamp(1_780_000_000_000);
+const JOB: &str = r#"
+[job]
+name = "test"
+parties = ["bj", "he", "tj"]
+[data]
+view = "loans"
+key = "id"
+label = "y"
+split = { column = "set" }
+columns = [{ name = "size", kind = "numeric" }]
+[scorecard]
+"#;
+
+/// A session of three parties in its first round, with everything that honest parties would have sent.
+struct Scene {
+    job: JobId,
+    spec: JobSpec,
+    trust: Trust,
+    keys: Vec<SigningKey>,
+    sealing: Vec<SealingKey>,
+    coordinator: SigningKey,
+    roster: Roster,
+    confirmations: Vec<Confirmation>,
+    session: Session,
+    round: RoundSpec,
+    prepared: Vec<Prepared>,
+    survivors: SurvivorSet,
+    /// Sealed shares for the first party.
+    sealed: Vec<Vec<u8>>,
+}
+
+fn pair(key: &SigningKey) -> KeyPair {
+    KeyPair::from_pem(&key.to_pkcs8_pem().expect("PEM")).expect("a key pair")
+}
+
+fn certificate(role: &str, party: &str, key: &SigningKey, issuer: &CertifiedIssuer<'static, KeyPair>) -> Vec<u8> {
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    let name = format!("spiffe://test/{role}/{party}");
+    params.subject_alt_names = vec![SanType::URI(name.as_str().try_into().expect("a URI"))];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    (params.not_before, params.not_after) = (date_time_ymd(2025, 1, 1), date_time_ymd(2045, 1, 1));
+    params.signed_by(&pair(key), issuer).expect("a certificate").der().to_vec()
+}
+
+fn authority(seed: u8) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    (params.not_before, params.not_after) = (date_time_ymd(2025, 1, 1), date_time_ymd(2045, 1, 1));
+    CertifiedIssuer::self_signed(params, pair(&SigningKey::from_seed([seed; 32]))).expect("an authority")
+}
+
+fn build() -> Scene {
+    let spec = JobSpec::parse(JOB).expect("a valid job");
+    let job = JobId::of(JOB, NOW);
+    let issuer = authority(1);
+    let trust = Trust { federation: "test".to_owned(), authority: issuer.der().to_vec() };
+    let coordinator = SigningKey::from_seed([2; 32]);
+    let coordinator_certificate = certificate("coordinator", "coordinator", &coordinator, &issuer);
+    let keys: Vec<SigningKey> = (10..13).map(|i| SigningKey::from_seed([i; 32])).collect();
+    let sealing: Vec<SealingKey> = (20..23).map(|i| SealingKey::derive(&[i; 32])).collect();
+    let parties = spec.job.parties.clone();
+    let join = |i: usize| {
+        let certificate = certificate("bank", parties[i].as_str(), &keys[i], &issuer);
+        Join::signed(job, parties[i].clone(), certificate, sealing[i].public_key(), &[i as u8; 32], &keys[i])
+    };
+    let rule = spec.committee_rule(3).expect("a rule");
+    let roster = Roster {
+        job,
+        attempt: 0,
+        entries: (0..3).map(join).collect(),
+        rule,
+        minimum_contributors: 3,
+        coordinator_certificate,
+        deadline: NOW.plus_seconds(60),
+    };
+    let digest = roster.digest();
+    let confirm = |i: usize| Confirmation::signed(job, parties[i].clone(), digest, [i as u8; 32], &keys[i]);
+    let confirmations: Vec<Confirmation> = (0..3).map(confirm).collect();
+    let session = Session::establish(roster.clone(), confirmations.clone(), &job, &spec, &trust, NOW).expect("session");
+    let task = Plan::begin(&spec).task();
+    let segments = task.segments(&spec, 3).expect("segments");
+    let dimension = segments.iter().map(|s| s.len).sum();
+    let round = RoundSpec {
+        job,
+        session: session.digest(),
+        round: 1,
+        task_json: task.to_json(),
+        parameters: SumParameters::choose(dimension, 3, 32).expect("parameters"),
+        previous: session.digest(),
+        deadline: NOW.plus_seconds(120),
+    };
+    let (verified, _) = round.clone().verify(&round.sign(&coordinator), &session, &spec).expect("the round verifies");
+    let values = vec![1.0; dimension];
+    let contribute = |i: usize| {
+        let sink = |_: &[u8]| Ok::<(), Infallible>(());
+        let seed = [30 + i as u8; 32];
+        contribution::contribute(
+            &NoSecurity,
+            &session,
+            &verified,
+            &segments,
+            &values,
+            &parties[i],
+            &keys[i],
+            seed,
+            sink,
+        )
+        .expect("a contribution")
+    };
+    let prepared: Vec<Prepared> = (0..3).map(contribute).collect();
+    let survivors = SurvivorSet {
+        round: 1,
+        spec: round.digest(),
+        survivors: prepared.iter().map(|p| p.contribution.clone()).collect(),
+        deadline: NOW.plus_seconds(180),
+    };
+    let sealed = prepared.iter().map(|p| p.sealed_shares[0].clone()).collect();
+    Scene {
+        job,
+        spec,
+        trust,
+        keys,
+        sealing,
+        coordinator,
+        roster,
+        confirmations,
+        session,
+        round,
+        prepared,
+        survivors,
+        sealed,
+    }
+}
+
+fn scene() -> &'static Scene {
+    static SCENE: OnceLock<Scene> = OnceLock::new();
+    SCENE.get_or_init(build)
+}
+
+fn bad_signature() -> Signature {
+    SigningKey::from_seed([99; 32]).sign(&Digest::from_bytes([0; 32]))
+}
+
+impl Scene {
+    fn party(&self, i: usize) -> PartyId {
+        self.spec.job.parties[i].clone()
+    }
+
+    fn roster(&self, change: impl FnOnce(&mut Roster)) -> Violation {
+        let mut roster = self.roster.clone();
+        change(&mut roster);
+        roster.verify(&self.job, &self.spec, &self.trust, NOW).expect_err("an altered roster is refused")
+    }
+
+    fn session(&self, change: impl FnOnce(&mut Vec<Confirmation>)) -> Violation {
+        let mut confirmations = self.confirmations.clone();
+        change(&mut confirmations);
+        let roster = self.roster.clone();
+        Session::establish(roster, confirmations, &self.job, &self.spec, &self.trust, NOW).expect_err("refused")
+    }
+
+    /// A specification that the coordinator itself altered and signed.
+    fn round(&self, change: impl FnOnce(&mut RoundSpec)) -> Violation {
+        let mut round = self.round.clone();
+        change(&mut round);
+        let signature = round.sign(&self.coordinator);
+        round.verify(&signature, &self.session, &self.spec).expect_err("refused")
+    }
+
+    fn contribution(&self, change: impl FnOnce(&mut Prepared)) -> Violation {
+        let mut prepared = self.prepared[1].clone();
+        change(&mut prepared);
+        let Prepared { contribution, sealed_shares } = prepared;
+        Verified::contribution(contribution, &sealed_shares, &self.session, &self.round).expect_err("refused")
+    }
+
+    /// A survivor set that the coordinator itself altered and signed, as the first party checks it.
+    fn survivors(&self, change: impl FnOnce(&mut SurvivorSet, &mut Vec<Vec<u8>>)) -> Violation {
+        let (mut survivors, mut sealed) = (self.survivors.clone(), self.sealed.clone());
+        change(&mut survivors, &mut sealed);
+        let signature = survivors.sign(&self.coordinator);
+        survivors.verify(&signature, &sealed, &self.party(0), &self.session, &self.round).expect_err("refused")
+    }
+
+    fn answer(&self) -> Answer {
+        let signature = self.survivors.sign(&self.coordinator);
+        let me = self.party(0);
+        let set = self.survivors.clone().verify(&signature, &self.sealed, &me, &self.session, &self.round);
+        let set = set.expect("the true set verifies");
+        contribution::answer(&set, &self.sealed, &self.session, &self.round, &me, &self.sealing[0], &self.keys[0])
+            .expect("an answer")
+    }
+
+    fn answered(&self, change: impl FnOnce(&mut Answer)) -> Violation {
+        let mut answer = self.answer();
+        change(&mut answer);
+        Verified::answer(answer, &self.survivors.digest(), &self.session, &self.round).expect_err("refused")
+    }
+}
+
+#[test]
+fn honest_messages_verify() {
+    let s = scene();
+    for p in &s.prepared {
+        let checked = Verified::contribution(p.contribution.clone(), &p.sealed_shares, &s.session, &s.round);
+        assert!(checked.is_ok(), "{checked:?}");
+    }
+    assert!(Verified::answer(s.answer(), &s.survivors.digest(), &s.session, &s.round).is_ok());
+    assert_eq!(s.session.committee(), [0, 1, 2], "three parties are all in the committee");
+}
+
+#[test]
+fn rosters() {
+    let s = scene();
+    let other = s.party(1);
+    assert!(matches!(s.roster(|r| r.entries.swap(0, 1)), Violation::RosterOrder { .. }));
+    assert!(matches!(s.roster(|r| r.entries[1] = r.entries[0].clone()), Violation::RosterOrder { .. }));
+    let v = s.roster(|r| r.entries[1].signature = bad_signature());
+    assert_eq!(v, Violation::Signature { party: other.clone(), message: "join" });
+    assert_eq!(v.fault(), Fault::Participant(other.clone()));
+    let v = s.roster(|r| r.entries[1].beacon_commitment = Digest::from_bytes([1; 32]));
+    assert_eq!(v, Violation::Signature { party: other.clone(), message: "join" });
+    // Somebody else's certificate, a foreign authority's, and a name outside the job.
+    let v = s.roster(|r| r.entries[1].signing_certificate = r.entries[0].signing_certificate.clone());
+    assert!(matches!(v, Violation::CertificateNames { .. }), "{v}");
+    let foreign = certificate("bank", other.as_str(), &s.keys[1], &authority(7));
+    let v = s.roster(|r| r.entries[1].signing_certificate = foreign);
+    assert!(matches!(v, Violation::Certificate { .. }), "{v}");
+    let stranger = PartyId::new("stranger").expect("a party id");
+    assert_eq!(s.roster(|r| r.entries[1].party = stranger.clone()), Violation::NotInvited { party: stranger });
+    // A sealing key of low order, for which nothing can be sealed.
+    let v = s.roster(|r| r.entries[1].sealing_key = haihe_privacy::SealingPublicKey::from_bytes([0; 32]));
+    assert_eq!(v, Violation::SealingKey { party: other });
+    let bank = s.roster.entries[0].signing_certificate.clone();
+    let v = s.roster(|r| r.coordinator_certificate = bank);
+    assert!(matches!(v, Violation::CoordinatorCertificate { .. }), "a bank is no coordinator: {v}");
+    assert_eq!(s.roster(|r| r.minimum_contributors = 2), Violation::CommitteeRule);
+    assert!(matches!(s.roster(|r| r.job = JobId::of("other", NOW)), Violation::OtherJob { .. }));
+}
+
+#[test]
+fn confirmations() {
+    let s = scene();
+    assert!(matches!(s.session(|c| c.truncate(2)), Violation::Confirmation { .. }));
+    assert!(matches!(s.session(|c| c.swap(0, 1)), Violation::Confirmation { .. }));
+    assert!(matches!(s.session(|c| c[1].session = Digest::from_bytes([0; 32])), Violation::Confirmation { .. }));
+    assert_eq!(s.session(|c| c[1].beacon_nonce[0] ^= 1), Violation::Beacon { party: s.party(1) });
+    let v = s.session(|c| c[1].signature = bad_signature());
+    assert_eq!(v, Violation::Signature { party: s.party(1), message: "confirmation" });
+}
+
+#[test]
+fn round_specifications() {
+    let s = scene();
+    let v = s.round.clone().verify(&bad_signature(), &s.session, &s.spec).expect_err("refused");
+    assert_eq!(v, Violation::CoordinatorSignature { message: "round specification" });
+    assert_eq!(v.fault(), Fault::Coordinator);
+    assert!(matches!(s.round(|r| r.session = Digest::from_bytes([0; 32])), Violation::OtherSession { .. }));
+    assert!(matches!(s.round(|r| r.job = JobId::of("other", NOW)), Violation::OtherJob { .. }));
+    assert_eq!(s.round(|r| r.task_json = "{}".to_owned()), Violation::Task { round: 1 });
+    // A sum over fewer bits, or of another length, than the task and the job ask for.
+    let d = s.round.parameters.dimension();
+    let fewer = SumParameters::choose(d, 3, 8).expect("parameters");
+    assert_eq!(s.round(|r| r.parameters = fewer), Violation::Parameters { round: 1 });
+    let longer = SumParameters::choose(d + 1, 3, 32).expect("parameters");
+    assert_eq!(s.round(|r| r.parameters = longer), Violation::Parameters { round: 1 });
+    assert!(Task::from_json(&s.round.task_json).is_some());
+}
+
+#[test]
+fn contributions() {
+    let s = scene();
+    let party = s.party(1);
+    let signature = Violation::Signature { party: party.clone(), message: "contribution" };
+    assert_eq!(s.contribution(|p| p.contribution.signature = bad_signature()), signature);
+    assert_eq!(s.contribution(|p| p.contribution.commitment = Digest::from_bytes([0; 32])), signature);
+    assert_eq!(s.contribution(|p| p.contribution.party = s.party(2)).fault(), Fault::Participant(s.party(2)));
+    assert!(matches!(s.contribution(|p| p.contribution.round = 2), Violation::StaleRound { .. }));
+    let v = s.contribution(|p| p.contribution.spec = Digest::from_bytes([0; 32]));
+    assert!(matches!(v, Violation::OtherSpec { .. }));
+    assert!(matches!(s.contribution(|p| p.contribution.ciphertext_bytes += 1), Violation::CiphertextSize { .. }));
+    assert!(matches!(s.contribution(|p| p.contribution.share_digests.truncate(2)), Violation::ShareCount { .. }));
+    assert!(matches!(s.contribution(|p| p.sealed_shares.truncate(2)), Violation::ShareCount { .. }));
+    assert!(matches!(s.contribution(|p| p.sealed_shares[0].push(0)), Violation::ShareSize { .. }));
+    assert_eq!(s.contribution(|p| p.sealed_shares[0][0] ^= 1), Violation::ShareDigest { party });
+    let stranger = PartyId::new("stranger").expect("a party id");
+    let v = s.contribution(|p| p.contribution.party = stranger.clone());
+    assert_eq!(v, Violation::NotInRoster { party: stranger });
+}
+
+#[test]
+fn survivor_sets() {
+    let s = scene();
+    let me = s.party(0);
+    let v = s.survivors.clone().verify(&bad_signature(), &s.sealed, &me, &s.session, &s.round).expect_err("refused");
+    assert_eq!(v, Violation::CoordinatorSignature { message: "survivor set" });
+    let v = s.survivors(|set, sealed| {
+        set.survivors.pop();
+        sealed.pop();
+    });
+    assert_eq!(v, Violation::TooFewSurvivors { round: 1, got: 2, needed: 3 });
+    let v = s.survivors(|set, sealed| {
+        set.survivors.swap(0, 1);
+        sealed.swap(0, 1);
+    });
+    assert!(matches!(v, Violation::RosterOrder { .. }));
+    let v = s.survivors(|set, _| set.survivors[1] = set.survivors[0].clone());
+    assert!(matches!(v, Violation::RosterOrder { .. }), "nobody counts twice");
+    let v = s.survivors(|set, _| set.survivors[1].commitment = Digest::from_bytes([0; 32]));
+    assert_eq!(v, Violation::Signature { party: s.party(1), message: "contribution" });
+    // A contributor that was shown another specification signed another digest.
+    let v = s.survivors(|set, _| set.survivors[1].spec = Digest::from_bytes([0; 32]));
+    assert_eq!(v, Violation::OtherSpec { party: s.party(1), round: 1 });
+    assert_eq!(v.fault(), Fault::Coordinator);
+    assert!(matches!(s.survivors(|set, _| set.round = 2), Violation::StaleRound { .. }));
+    assert_eq!(s.survivors(|_, sealed| sealed.swap(0, 1)), Violation::ShareDigest { party: s.party(0) });
+    assert!(matches!(s.survivors(|_, sealed| sealed.truncate(2)), Violation::ShareCount { .. }));
+}
+
+#[test]
+fn answers() {
+    let s = scene();
+    let party = s.party(0);
+    let signature = Violation::Signature { party: party.clone(), message: "answer" };
+    assert_eq!(s.answered(|a| a.signature = bad_signature()), signature);
+    assert_eq!(s.answered(|a| a.share_sum[0] ^= 1), signature);
+    let v = s.answered(|a| a.share_sum.push(0));
+    assert_eq!(v, Violation::MalformedAnswer { party: party.clone() });
+    // Elements beyond the field.
+    let v = s.answered(|a| a.share_sum.fill(0xff));
+    assert_eq!(v, Violation::MalformedAnswer { party: party.clone() });
+    let v = s.answered(|a| a.survivors = Digest::from_bytes([0; 32]));
+    assert_eq!(v, Violation::OtherSurvivorSet { party: party.clone() });
+    assert!(matches!(s.answered(|a| a.spec = Digest::from_bytes([0; 32])), Violation::OtherSpec { .. }));
+    // A share that was sealed for somebody else does not open.
+    let signature = s.survivors.sign(&s.coordinator);
+    let set = s.survivors.clone().verify(&signature, &s.sealed, &party, &s.session, &s.round).expect("verifies");
+    let v = contribution::answer(&set, &s.sealed, &s.session, &s.round, &party, &s.sealing[1], &s.keys[0]);
+    let v = v.expect_err("refused");
+    assert!(matches!(v, Violation::ShareUnreadable { .. }), "{v}");
+}
