@@ -81,6 +81,9 @@ pub async fn report(arguments: ReportArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Files of a finished job, as [`write_results`] writes them.
+const RESULTS: [&str; 5] = ["report.html", "report.json", "scorecard.json", "scorecard.csv", "journal.jsonl"];
+
 /// Writes everything that a finished job leaves behind.
 pub fn write_results(out: &Path, report: &Report, entries: &[Entry]) -> anyhow::Result<()> {
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
@@ -123,11 +126,7 @@ pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()>
     let Name::Scorecard = arguments.name;
     let started = Instant::now();
     let out = arguments.out;
-    if out.join("data").exists() || out.join("parties").exists() {
-        // Only what an earlier demo made.
-        let _ = fs::remove_dir_all(out.join("data"));
-        let _ = fs::remove_dir_all(out.join("parties"));
-    }
+    clear(&out)?;
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let temporary = tempfile::Builder::new().prefix("haihe-demo-").tempdir()?;
     let root = if arguments.keep { fs::canonicalize(&out)?.join("parties") } else { temporary.path().to_owned() };
@@ -201,6 +200,23 @@ pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()>
         }
     }
     show::judge(&comparison)
+}
+
+/// Removes what an earlier demo left, and nothing else: a demo that fails must not leave another one's figures.
+fn clear(out: &Path) -> anyhow::Result<()> {
+    let done = |result: std::io::Result<()>, path: PathBuf| match result {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    };
+    for folder in ["data", "parties"] {
+        done(fs::remove_dir_all(out.join(folder)), out.join(folder))?;
+    }
+    for file in RESULTS.into_iter().chain(["summary.json", "job.toml"]) {
+        done(fs::remove_file(out.join(file)), out.join(file))?;
+    }
+    Ok(())
 }
 
 /// The banks write their own results when they hear that the job is finished.

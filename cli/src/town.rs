@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use haihe_protocol::{id::PartyId, job::JobSpec};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     client::Connection,
@@ -28,11 +29,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Sends a signal, for example `KILL`, `STOP` or `CONT`.
-    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status()?;
-        ensure!(sent.success(), "cannot send SIG{name} to {}", self.name);
-        Ok(())
+    /// Sends a signal, for example `Signal::STOP`.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let process = Pid::from_child(&self.child);
+        kill_process(process, signal).with_context(|| format!("cannot send {signal:?} to {}", self.name))
     }
 
     /// Ends the process at once, as a power failure would.
@@ -73,10 +73,7 @@ impl Process {
 
     /// Asks the process to stop, and waits until it has.
     pub fn stop(mut self) -> anyhow::Result<()> {
-        let asked = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
-        if !asked.is_ok_and(|s| s.success()) {
-            self.child.kill()?;
-        }
+        self.signal(Signal::TERM)?;
         let since = Instant::now();
         while since.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait()? {

@@ -17,6 +17,7 @@ use haihe_protocol::{
     journal::{self, Event},
 };
 use haihe_simulations::bundled;
+use rustix::process::Signal;
 
 pub const JOB: &str = include_str!("../../../simulations/jobs/sba-scorecard.toml");
 const LIMIT: Duration = Duration::from_secs(120);
@@ -174,7 +175,7 @@ async fn a_frozen_participant_is_waited_for_and_named() {
     let stage = Stage::new();
     let (coordinator, url) = stage.town.start_coordinator(None).expect("coordinator starts");
     let participants = stage.participants(&url);
-    participants[2].signal("STOP").expect("frozen");
+    participants[2].signal(Signal::STOP).expect("frozen");
     let mut operator = stage.operator(&url).await;
     let job = operator.submit(JOB.to_owned()).await.expect("submitted").job_id;
     let since = Instant::now();
@@ -187,7 +188,7 @@ async fn a_frozen_participant_is_waited_for_and_named() {
         assert!(since.elapsed() < LIMIT, "{status:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    participants[2].signal("CONT").expect("thawed");
+    participants[2].signal(Signal::CONT).expect("thawed");
     assert_eq!(stage.finished(&url, &job).await.phase, "finished");
     drop(participants);
     coordinator.stop().expect("the coordinator stops cleanly");

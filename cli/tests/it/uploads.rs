@@ -102,15 +102,21 @@ impl Puppet {
     }
 }
 
+/// Submits the job and lets the puppet come to its first contribution, not yet sent.
+async fn first_contribution(stage: &Stage, url: &str) -> (String, JobId, Puppet, Outgoing) {
+    let job_id = stage.operator(url).await.submit(JOB.to_owned()).await.expect("submitted").job_id;
+    let mut puppet = Puppet::new(stage, url).await;
+    let mut directives = puppet.link.follow().await.expect("stream");
+    let (job, outgoing) = puppet.until_contribution(&mut directives).await;
+    (job_id, job, puppet, outgoing)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_breaks_off_is_resumed_and_counts_once() {
     let stage = Stage::new();
     let (coordinator, url) = stage.town.start_coordinator(None).expect("coordinator starts");
     let others: Vec<_> = stage.spec.job.parties[..2].iter().map(|p| stage.participant(p, &url)).collect();
-    let job_id = stage.operator(&url).await.submit(JOB.to_owned()).await.expect("submitted").job_id;
-    let mut puppet = Puppet::new(&stage, &url).await;
-    let mut directives = puppet.link.follow().await.expect("stream");
-    let (job, outgoing) = puppet.until_contribution(&mut directives).await;
+    let (job_id, job, puppet, outgoing) = first_contribution(&stage, &url).await;
     let whole = puppet.ciphertext(&job);
 
     let broken = puppet.link.contribute(&job, &outgoing.prepared, Box::new(Cursor::new(whole[..5000].to_vec()))).await;
@@ -142,10 +148,7 @@ async fn an_altered_or_exchanged_ciphertext_is_rejected_by_name() {
     let stage = Stage::new();
     let (coordinator, url) = stage.town.start_coordinator(None).expect("coordinator starts");
     let others: Vec<_> = stage.spec.job.parties[..2].iter().map(|p| stage.participant(p, &url)).collect();
-    let job_id = stage.operator(&url).await.submit(JOB.to_owned()).await.expect("submitted").job_id;
-    let mut puppet = Puppet::new(&stage, &url).await;
-    let mut directives = puppet.link.follow().await.expect("stream");
-    let (job, outgoing) = puppet.until_contribution(&mut directives).await;
+    let (job_id, job, puppet, outgoing) = first_contribution(&stage, &url).await;
     let mut altered = puppet.ciphertext(&job);
     altered[100] ^= 1;
     let receipt = puppet.link.contribute(&job, &outgoing.prepared, Box::new(Cursor::new(altered))).await.expect("sent");
@@ -174,6 +177,10 @@ async fn an_altered_or_exchanged_ciphertext_is_rejected_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn health_answers_and_reflection_is_off_unless_asked_for() {
     use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest,
+    };
     let _ = rustls::crypto::ring::default_provider().install_default();
     let stage = Stage::new();
     let (coordinator, url) = stage.town.start_coordinator(None).expect("coordinator starts");
@@ -191,5 +198,11 @@ async fn health_answers_and_reflection_is_off_unless_asked_for() {
         answers.insert(service, answer.into_inner().status());
     }
     assert!(answers.values().all(|s| *s == ServingStatus::Serving), "{answers:?}");
+    let ask = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let refused = ServerReflectionClient::new(channel).server_reflection_info(tokio_stream::once(ask)).await;
+    assert_eq!(refused.expect_err("reflection is off").code(), tonic::Code::Unimplemented);
     coordinator.stop().expect("the coordinator stops cleanly");
 }
