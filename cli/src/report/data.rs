@@ -85,7 +85,7 @@ pub struct MessageFacts {
     pub route: String,
     /// How many.
     pub count: u64,
-    /// Bytes altogether.
+    /// Bytes altogether: received for contributions and answers, computed from the journal's contents for the others.
     pub bytes: u64,
     /// Who could infer what, English.
     pub learns: String,
