@@ -111,18 +111,19 @@ pub struct Engine {
     /// The contribution that each party began to upload: a party sends one a round, so that nobody can fill the disk with
     /// many, or exchange the shares of one.
     begun: BTreeMap<PartyId, Contribution>,
-    /// Increases with every committed entry: what watchers compare.
-    version: u64,
+}
+
+fn blob_key(job: &JobId, party: &PartyId, round: u64, commitment: &Digest, what: &str) -> BlobKey {
+    let name = format!("{party}-{}.{what}", &commitment.to_hex()[..16]);
+    BlobKey { job: job.to_string(), round, name }
 }
 
 fn ciphertext_key(job: &JobId, c: &Contribution) -> BlobKey {
-    let name = format!("{}-{}.ciphertext", c.party, &c.commitment.to_hex()[..16]);
-    BlobKey { job: job.to_string(), round: c.round, name }
+    blob_key(job, &c.party, c.round, &c.commitment, "ciphertext")
 }
 
 fn shares_key(job: &JobId, c: &Contribution) -> BlobKey {
-    let name = format!("{}-{}.shares", c.party, &c.commitment.to_hex()[..16]);
-    BlobKey { job: job.to_string(), round: c.round, name }
+    blob_key(job, &c.party, c.round, &c.commitment, "shares")
 }
 
 impl Engine {
@@ -131,7 +132,7 @@ impl Engine {
         let job = Job::replay(entries, identity.trust.clone(), identity.certificate.clone())?;
         let tip = entries.last().map_or_else(Entry::genesis, |e| e.digest);
         let next = entries.len() as u64;
-        Ok(Self { identity, scheme, job, next, tip, sum: None, begun: BTreeMap::new(), version: next })
+        Ok(Self { identity, scheme, job, next, tip, sum: None, begun: BTreeMap::new() })
     }
 
     /// The job's state.
@@ -139,9 +140,9 @@ impl Engine {
         &self.job
     }
 
-    /// Increases whenever something happened.
+    /// Increases whenever something happened: the number of committed entries.
     pub fn version(&self) -> u64 {
-        self.version
+        self.next
     }
 
     /// The coordinator's signature on a round's specification.
@@ -220,8 +221,7 @@ impl Engine {
 
     /// The blob that an upload with this commitment goes to.
     pub fn upload_key(&self, party: &PartyId, round: u64, commitment: &Digest) -> BlobKey {
-        let name = format!("{party}-{}.ciphertext", &commitment.to_hex()[..16]);
-        BlobKey { job: self.job.head().job.to_string(), round, name }
+        blob_key(&self.job.head().job, party, round, commitment, "ciphertext")
     }
 
     /// Checks a complete upload against its commitment and adds it to the running sum.
@@ -406,7 +406,6 @@ impl Engine {
             self.job.apply(entry.at, event);
             self.next = entry.sequence + 1;
             self.tip = entry.digest;
-            self.version += 1;
             if let Some(round) = finished {
                 self.sum = None;
                 // Only disk space is at stake: what cannot be removed now is removed with the next round.

@@ -71,13 +71,25 @@ pub fn now() -> Timestamp {
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// A job and when it was opened, which is known without its lock.
+struct Hosted {
+    opened: Timestamp,
+    engine: Arc<Mutex<Engine>>,
+}
+
+impl Hosted {
+    fn new(engine: Engine) -> Self {
+        Self { opened: engine.job().head().opened, engine: Arc::new(Mutex::new(engine)) }
+    }
+}
+
 /// All jobs of a coordinator.
 pub struct Host {
     identity: Arc<Identity>,
     scheme: Arc<dyn Scheme>,
     store: Store,
     blobs: Arc<dyn Blobs>,
-    jobs: RwLock<BTreeMap<JobId, Arc<Mutex<Engine>>>>,
+    jobs: RwLock<BTreeMap<JobId, Hosted>>,
     changed: watch::Sender<u64>,
     connected: std::sync::Mutex<BTreeMap<PartyId, usize>>,
 }
@@ -96,7 +108,7 @@ impl Host {
             let engine = Engine::recover(&entries, identity.clone(), scheme.clone())
                 .map_err(|source| HostError::Journal { job, source })?;
             tracing::info!(job = %job.short(), phase = engine.job().phase_name(), "recovered from the journal");
-            jobs.insert(job, Arc::new(Mutex::new(engine)));
+            jobs.insert(job, Hosted::new(engine));
         }
         let (changed, _) = watch::channel(0);
         let connected = std::sync::Mutex::default();
@@ -136,19 +148,15 @@ impl Host {
 
     /// All jobs, oldest first.
     pub async fn jobs(&self) -> Vec<Arc<Mutex<Engine>>> {
-        let mut jobs: Vec<_> = self.jobs.read().await.values().cloned().collect();
-        let mut opened = Vec::with_capacity(jobs.len());
-        for job in jobs.drain(..) {
-            let at = job.lock().await.job().head().opened;
-            opened.push((at, job));
-        }
+        let jobs = self.jobs.read().await;
+        let mut opened: Vec<_> = jobs.values().map(|j| (j.opened, j.engine.clone())).collect();
         opened.sort_by_key(|(at, _)| *at);
-        opened.into_iter().map(|(_, job)| job).collect()
+        opened.into_iter().map(|(_, engine)| engine).collect()
     }
 
     /// One job.
     pub async fn job(&self, job: &JobId) -> Result<Arc<Mutex<Engine>>, HostError> {
-        self.jobs.read().await.get(job).cloned().ok_or(HostError::NoJob(*job))
+        self.jobs.read().await.get(job).map(|j| j.engine.clone()).ok_or(HostError::NoJob(*job))
     }
 
     /// The journal of a job as it is stored.
@@ -170,8 +178,8 @@ impl Host {
     async fn open_job(&self, toml: &str, by: &str) -> Result<JobId, HostError> {
         let spec = JobSpec::parse(toml).map_err(HostError::Job)?;
         let mut jobs = self.jobs.write().await;
-        for (id, engine) in jobs.iter() {
-            let engine = engine.lock().await;
+        for (id, hosted) in jobs.iter() {
+            let engine = hosted.engine.lock().await;
             if engine.job().head().toml == toml && !engine.job().is_over() {
                 return Ok(*id);
             }
@@ -184,7 +192,7 @@ impl Host {
         let engine = Engine::recover(&[entry], self.identity.clone(), self.scheme.clone())
             .map_err(|source| HostError::Journal { job: id, source })?;
         tracing::info!(job = %id.short(), name = spec.job.name, by, "job opened");
-        jobs.insert(id, Arc::new(Mutex::new(engine)));
+        jobs.insert(id, Hosted::new(engine));
         drop(jobs);
         self.changed.send_modify(|v| *v += 1);
         Ok(id)
