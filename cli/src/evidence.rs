@@ -159,7 +159,10 @@ impl Reading {
             }
             Event::JobFailed { reason } => bail!("the job failed, there is nothing to report: {reason}"),
             Event::JobCancelled { by, reason } => bail!("the job was cancelled by {by}: {reason}"),
-            Event::SessionOpened { .. } | Event::SumOpened { .. } | Event::RoundLost { .. } => {}
+            Event::SessionOpened { .. }
+            | Event::SumOpened { .. }
+            | Event::Objected { .. }
+            | Event::RoundLost { .. } => {}
         }
         Ok(())
     }

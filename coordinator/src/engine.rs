@@ -12,17 +12,17 @@ use std::{
 
 use haihe_privacy::{
     digest::Digest,
-    secure_sum::{Adder, Quantiser, Scheme, ShareSum, SumContext, SumParameters},
+    secure_sum::{Adder, Scheme, ShareSum, SumContext, SumParameters},
     sign::{Signature, SigningKey},
 };
 use haihe_protocol::{
     error::Violation,
-    horizontal::Task,
     id::{JobId, PartyId, Timestamp},
     journal::{Entry, Event, JournalError},
-    message::{Answer, Contribution, RoundSpec, SurvivorSet, Verified},
+    message::{Answer, Contribution, Objection, RoundSpec, SurvivorSet, Verified},
     roster::{Confirmation, Decline, Join, Trust},
     state::{Command, Job, OpenRequest, Receipt, Refusal},
+    witness::ClosedRound,
 };
 
 use crate::blobs::{BlobKey, Blobs};
@@ -122,6 +122,20 @@ fn ciphertext_key(job: &JobId, c: &Contribution) -> BlobKey {
     blob_key(job, &c.party, c.round, &c.commitment, "ciphertext")
 }
 
+/// Opened sums have a folder of their own, which outlives the rounds' ciphertexts.
+fn sum_key(job: &JobId, round: u64) -> BlobKey {
+    BlobKey { job: format!("{job}-sums"), round, name: "sum".to_owned() }
+}
+
+fn pack(sum: &[u64]) -> Vec<u8> {
+    sum.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn unpack(bytes: &[u8]) -> Vec<u64> {
+    let (values, _) = bytes.as_chunks::<8>();
+    values.iter().map(|value| u64::from_le_bytes(*value)).collect()
+}
+
 fn shares_key(job: &JobId, c: &Contribution) -> BlobKey {
     blob_key(job, &c.party, c.round, &c.commitment, "shares")
 }
@@ -182,6 +196,14 @@ impl Engine {
                 Ok(Some(Command::Answer(Verified::answer(answer, survivors, session, spec)?)))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Checks a received objection.
+    pub fn verify_objection(&self, objection: Objection) -> Result<Option<Command>, EngineError> {
+        match self.job.session() {
+            Some(session) => Ok(Some(Command::Object(Verified::objection(objection, session)?))),
+            None => Ok(None),
         }
     }
 
@@ -350,12 +372,33 @@ impl Engine {
         }
         let Some(sum) = self.sum.take() else { return Ok(None) };
         Ok(Some(match self.open(sum, &request) {
-            Ok((sum, wrong_answers)) => Command::Opened { sum, wrong_answers },
+            Ok((sum, wrong_answers)) => {
+                self.keep_sum(&request, &sum, blobs)?;
+                Command::Opened { sum, wrong_answers }
+            }
             Err(reason) => Command::NotOpened { reason },
         }))
     }
 
-    fn open(&self, sum: RunningSum, request: &OpenRequest) -> Result<(Vec<f64>, Vec<PartyId>), String> {
+    /// Opened sums stay until the job is forgotten: a participant that missed a round asks for them later.
+    fn keep_sum(&self, request: &OpenRequest, sum: &[u64], blobs: &dyn Blobs) -> io::Result<()> {
+        let key = sum_key(&self.job.head().job, request.spec.round);
+        blobs.remove(&key)?;
+        blobs.append(&key, 0, &pack(sum))?;
+        blobs.sync(&key)
+    }
+
+    /// The first round after `round` whose sum was opened, with the coordinator's signature on its specification.
+    pub fn closed_round(&self, after: u64, blobs: &dyn Blobs) -> io::Result<Option<(ClosedRound, Signature)>> {
+        let Some((spec, contributors, survivors)) = self.job.closed_after(after) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        blobs.read(&sum_key(&self.job.head().job, spec.round))?.read_to_end(&mut bytes)?;
+        let sum = unpack(&bytes);
+        let closed = ClosedRound { spec: spec.clone(), contributors: contributors.to_vec(), survivors, sum };
+        Ok(Some((closed, self.sign_spec(spec))))
+    }
+
+    fn open(&self, sum: RunningSum, request: &OpenRequest) -> Result<(Vec<u64>, Vec<PartyId>), String> {
         let rule = &request.session.roster().rule;
         let parameters = &request.spec.parameters;
         let mut answers = Vec::with_capacity(request.answers.len());
@@ -371,10 +414,7 @@ impl Engine {
         let members = request.session.committee();
         let named = opened.wrong_answers.iter().filter_map(|p| members.get(*p as usize));
         wrong.extend(named.map(|i| request.session.party(*i).clone()));
-        let task = Task::from_json(&request.spec.task_json).ok_or("the task cannot be read")?;
-        let segments = task.segments(&self.job.head().spec, request.session.parties()).map_err(|e| e.to_string())?;
-        let quantiser = Quantiser::new(segments, parameters.value_bits()).map_err(|e| e.to_string())?;
-        Ok((quantiser.dequantise(&opened.sum, contributors), wrong))
+        Ok((opened.sum, wrong))
     }
 
     /// Forgets the running sum; it is made anew from accepted contributions when it is needed.
@@ -438,6 +478,9 @@ fn describe(event: &Event) -> String {
         Event::ContributionLate { party, round } => format!("round {round}: contribution of {party} came late"),
         Event::ContributionsClosed { round, survivors, absent, .. } => {
             format!("round {round}: closed with {} contributions; absent: {}", survivors.len(), list(absent))
+        }
+        Event::Objected { objection: o } => {
+            format!("round {}: {} objects to {}: {}", o.round, o.party, o.against, o.reason)
         }
         Event::Answered { answer } => format!("round {}: {} answered", answer.round, answer.party),
         Event::SumOpened { round, summary, wrong_answers, .. } if wrong_answers.is_empty() => {

@@ -342,6 +342,7 @@ fn status(error: HostError) -> Status {
 #[tonic::async_trait]
 impl Federation for Service {
     type FollowStream = BoxStream<v1::Directive>;
+    type GetClosedRoundStream = BoxStream<v1::ClosedRoundPart>;
 
     async fn follow(&self, request: Request<v1::FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
         let party = self.participant(&request, &request.get_ref().party)?;
@@ -408,6 +409,33 @@ impl Federation for Service {
         self.participant(&request, &request.get_ref().party)?;
         let (job, answer) = wire::answer(request.into_inner())?;
         self.submit(&job, |engine| engine.verify_answer(answer)).await
+    }
+
+    async fn submit_objection(&self, request: Request<v1::Objection>) -> Result<Response<v1::Receipt>, Status> {
+        self.participant(&request, &request.get_ref().party)?;
+        let objection = wire::objection(request.into_inner())?;
+        let job = objection.job;
+        self.submit(&job, |engine| engine.verify_objection(objection)).await
+    }
+
+    async fn get_closed_round(
+        &self,
+        request: Request<v1::ClosedRoundRequest>,
+    ) -> Result<Response<Self::GetClosedRoundStream>, Status> {
+        let party = self.participant(&request, &request.get_ref().party)?;
+        let m = request.into_inner();
+        let engine = self.host.job(&wire::job(&m.job_id)?).await.map_err(status)?;
+        let engine = engine.lock().await;
+        if !engine.job().is_member(&party) {
+            return Err(Status::permission_denied("sums are shown to the parties of the session only"));
+        }
+        let closed = tokio::task::block_in_place(|| engine.closed_round(m.after_round, &**self.host.blobs()));
+        let closed = closed.map_err(|e| Status::unavailable(format!("the coordinator's store failed: {e}")))?;
+        let Some((closed, signature)) = closed else {
+            return Err(Status::not_found(format!("no sum was opened after round {}", m.after_round)));
+        };
+        let parts = wire::to_closed_round(&closed, &signature).into_iter().map(Ok);
+        Ok(Response::new(Box::pin(tokio_stream::iter(parts))))
     }
 }
 

@@ -9,9 +9,12 @@ use haihe_privacy::{
 };
 use haihe_proto::v1;
 use haihe_protocol::{
+    check::{SEALED_KEY_BYTES, SealedCheckKey},
+    error::Fault,
     id::{JobId, PartyId},
-    message::{Answer, Contribution, RoundSpec, SurvivorSet, share_digest},
+    message::{Answer, Contribution, Objection, RoundSpec, SurvivorSet, share_digest},
     roster::{Confirmation, Decline, Join, MAX_REASON_BYTES, Roster, Session},
+    witness::ClosedRound,
 };
 use tonic::Status;
 
@@ -79,6 +82,36 @@ pub(crate) fn confirmation(m: v1::Confirmation) -> Result<Confirmation, Status> 
         party: party(&m.party)?,
         session: digest("session", &m.session)?,
         beacon_nonce: fixed("beacon_nonce", &m.beacon_nonce)?,
+        check_key: m.check_key.map(check_key).transpose()?,
+        signature: signature(&m.signature)?,
+    })
+}
+
+fn check_key(m: v1::SealedCheckKey) -> Result<SealedCheckKey, Status> {
+    if m.sealed.iter().any(|s| s.len() != SEALED_KEY_BYTES) {
+        return Err(invalid("check_key", format!("a sealed key has {SEALED_KEY_BYTES} bytes")));
+    }
+    let sealed = m.sealed.iter().map(|s| s.to_vec()).collect();
+    Ok(SealedCheckKey { commitment: digest("commitment", &m.commitment)?, sealed })
+}
+
+pub(crate) fn objection(m: v1::Objection) -> Result<Objection, Status> {
+    use v1::objection::Fault as Wire;
+    if m.reason.len() > MAX_REASON_BYTES {
+        return Err(invalid("reason", "too long"));
+    }
+    Ok(Objection {
+        against: match m.fault() {
+            Wire::Participant => Fault::Participant(party(&m.against)?),
+            Wire::Coordinator => Fault::Coordinator,
+            Wire::Job => Fault::Job,
+            Wire::Unspecified => return Err(invalid("fault", "unspecified")),
+        },
+        job: job(&m.job_id)?,
+        session: digest("session", &m.session)?,
+        round: m.round,
+        party: party(&m.party)?,
+        reason: m.reason,
         signature: signature(&m.signature)?,
     })
 }
@@ -153,6 +186,10 @@ pub(crate) fn to_session(s: &Session) -> v1::Session {
         party: c.party.to_string(),
         session: bytes(c.session.as_bytes()),
         beacon_nonce: bytes(&c.beacon_nonce),
+        check_key: c.check_key.as_ref().map(|made| v1::SealedCheckKey {
+            commitment: bytes(made.commitment.as_bytes()),
+            sealed: made.sealed.iter().map(|s| bytes(s)).collect(),
+        }),
         signature: bytes(c.signature.as_bytes()),
     });
     v1::Session { roster: Some(to_roster(s.roster())), confirmations: confirmations.collect() }
@@ -191,4 +228,22 @@ pub(crate) fn to_survivors(s: &SurvivorSet) -> Vec<v1::Survivor> {
         signature: bytes(c.signature.as_bytes()),
     };
     s.survivors.iter().map(survivor).collect()
+}
+
+/// Numbers of a sum in one part of a closed round.
+const SUM_PART: usize = 32_768;
+
+/// A closed round in parts: its head, then the sum.
+pub(crate) fn to_closed_round(closed: &ClosedRound, signature: &Signature) -> Vec<v1::ClosedRoundPart> {
+    use v1::closed_round_part::Part;
+    let head = v1::ClosedRoundHead {
+        spec: Some(to_spec(&closed.spec, signature)),
+        contributors: closed.contributors.iter().map(ToString::to_string).collect(),
+        survivors_digest: bytes(closed.survivors.as_bytes()),
+    };
+    let sums = closed
+        .sum
+        .chunks(SUM_PART)
+        .map(|values| Part::Sum(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>().into()));
+    std::iter::once(Part::Head(head)).chain(sums).map(|part| v1::ClosedRoundPart { part: Some(part) }).collect()
 }

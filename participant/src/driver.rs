@@ -10,10 +10,12 @@ use std::{
 
 use haihe_models::export::{scorecard_csv, scorecard_json};
 use haihe_privacy::{
+    digest::Digest,
     secure_sum::{Adversary, Scheme, lattice::Lattice},
     sign::SigningKey,
 };
 use haihe_protocol::{
+    error::Violation,
     horizontal::scorecard::{ScorecardResult, local_result},
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
@@ -26,7 +28,7 @@ use tokio::sync::watch;
 use crate::{
     config::{ConfigError, ParticipantConfig, ViewConfig},
     link::{Address, Ask, Link, LinkError, Receipt},
-    member::{Identity, Member, MemberError, Offer},
+    member::{Identity, Member, MemberError, Offer, SessionParts},
     policy::{self, Policy, PolicyError, PolicyRequest},
     source::{DataRequest, Loaded, SourceError, SplitColumn, load},
     vault::{DiskVault, private_folder, write_whole},
@@ -345,9 +347,13 @@ async fn work(participant: Arc<Participant>, link: Link, job: JobId, mut asks: w
         let mut pause = Duration::from_millis(200);
         loop {
             let Some(ask) = asks.borrow_and_update().clone() else { break };
+            let round = ask.round();
             let Some(done) = until_superseded(&mut asks, worker.follow(ask)).await else { continue };
             let Err(error) = done else { break };
             if !error.may_retry() {
+                if let (StepError::Member(MemberError::Violation(violation)), Some(round)) = (&error, round) {
+                    worker.object(round, violation).await;
+                }
                 tracing::error!(job = %job.short(), %error, "refused to go on with this step");
                 break;
             }
@@ -403,6 +409,7 @@ impl Worker {
                 Ok(())
             }
             Ask::Contribute { spec, signature, session } => {
+                self.catch_up(Some(spec.round), &spec.previous, session.clone()).await?;
                 self.ensure_data().await?;
                 let Some(loaded) = &self.loaded else { return Ok(()) };
                 let (round, table) = (spec.round, &loaded.table);
@@ -417,6 +424,7 @@ impl Worker {
                 Ok(())
             }
             Ask::Answer { spec, spec_signature, survivors, signature, sealed_shares, session } => {
+                self.catch_up(Some(spec.round), &spec.previous, session.clone()).await?;
                 let (round, parties) = (spec.round, survivors.survivors.len());
                 let member = &mut self.member;
                 let answer = tokio::task::block_in_place(|| {
@@ -428,6 +436,37 @@ impl Worker {
                 Ok(())
             }
             Ask::Closed { outcome } => self.closed(outcome).await,
+        }
+    }
+
+    /// Fetches and checks the sums that `previous` builds on.
+    async fn catch_up(
+        &mut self,
+        round: Option<u64>,
+        previous: &Digest,
+        session: Option<SessionParts>,
+    ) -> Result<(), StepError> {
+        while let Some(after) = self.member.behind(&self.job, round, previous, session.clone())? {
+            // If there is nothing to show, the next step finds that its round builds on nothing.
+            let Some((closed, signature)) = self.link.closed_round(&self.job, after).await? else { break };
+            let (member, job) = (&mut self.member, &self.job);
+            tokio::task::block_in_place(|| member.absorb(now(), job, &closed, &signature))?;
+            let parties = closed.contributors.len();
+            tracing::info!(job = %self.job.short(), "round {}: the sum of {parties} parties holds", closed.spec.round);
+        }
+        Ok(())
+    }
+
+    /// Tells everybody that a rule was broken in a round.
+    async fn object(&mut self, round: u64, violation: &Violation) {
+        let told = match self.member.object(now(), &self.job, round, violation) {
+            Ok(Some(objection)) => self.link.object(&objection).await.map_err(|e| e.to_string()),
+            Ok(None) => return,
+            Err(error) => Err(error.to_string()),
+        };
+        match told {
+            Ok(receipt) => self.told(&format!("round {round}: objected"), &receipt),
+            Err(error) => tracing::warn!(job = %self.job.short(), error, "the objection did not reach the coordinator"),
         }
     }
 
@@ -462,7 +501,7 @@ impl Worker {
                 );
                 let rows = summary.rows;
                 self.loaded = Some(loaded);
-                let secrets = [secret()?, secret()?];
+                let secrets = [secret()?, secret()?, secret()?];
                 let join = self.member.join(now(), &self.job, Offer { toml, opened, by }, rows, secrets)?;
                 let receipt = self.link.join(&join).await?;
                 self.told(&format!("joined {:?}", spec.job.name), &receipt);
@@ -489,14 +528,14 @@ impl Worker {
         Ok(())
     }
 
-    async fn closed(&mut self, outcome: Result<(String, haihe_privacy::Digest), String>) -> Result<(), StepError> {
+    async fn closed(&mut self, outcome: Result<(String, Digest), String>) -> Result<(), StepError> {
         if !self.member.has_joined(&self.job)? || self.member.is_closed(&self.job)? {
             return Ok(());
         }
         let job = self.job.short();
         match outcome {
             Ok((json, transcript)) => {
-                match self.keep_result(&json).await {
+                match self.checked_result(&json, &transcript).await {
                     Ok(()) => {}
                     Err(error) if error.may_retry() => return Err(error),
                     // A result that cannot be used ends the job all the same: its keys are forgotten.
@@ -519,6 +558,13 @@ impl Worker {
         }
         self.loaded = None;
         Ok(())
+    }
+
+    /// Keeps the shared result if it is what the sums lead to.
+    async fn checked_result(&mut self, json: &str, transcript: &Digest) -> Result<(), StepError> {
+        self.catch_up(None, transcript, None).await?;
+        self.member.check_result(&self.job, json, transcript)?;
+        self.keep_result(json).await
     }
 
     /// Writes the shared result, and what this participant makes of it for itself.

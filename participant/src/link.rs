@@ -14,10 +14,13 @@ use haihe_proto::{
     v1::{self, federation_client::FederationClient},
 };
 use haihe_protocol::{
+    check::{SEALED_KEY_BYTES, SealedCheckKey},
     contribution::Prepared,
+    error::Fault,
     id::{JobId, PartyId, Timestamp},
-    message::{Answer, Contribution, RoundSpec, SurvivorSet},
+    message::{Answer, Contribution, Objection, RoundSpec, SurvivorSet},
     roster::{Confirmation, Decline, Join, Roster},
+    witness::ClosedRound,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -130,6 +133,16 @@ pub enum Ask {
     },
 }
 
+impl Ask {
+    /// The round that it is about, if it is about one.
+    pub fn round(&self) -> Option<u64> {
+        match self {
+            Ask::Contribute { spec, .. } | Ask::Answer { spec, .. } => Some(spec.round),
+            _ => None,
+        }
+    }
+}
+
 /// What became of a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
@@ -229,6 +242,10 @@ impl Link {
             party: c.party.to_string(),
             session: bytes(c.session.as_bytes()),
             beacon_nonce: bytes(&c.beacon_nonce),
+            check_key: c.check_key.as_ref().map(|made| v1::SealedCheckKey {
+                commitment: bytes(made.commitment.as_bytes()),
+                sealed: made.sealed.iter().map(|s| bytes(s)).collect(),
+            }),
             signature: bytes(c.signature.as_bytes()),
         };
         receipt(self.call(self.client.clone().submit_confirmation(message)).await?)
@@ -246,6 +263,61 @@ impl Link {
             signature: bytes(a.signature.as_bytes()),
         };
         receipt(self.call(self.client.clone().submit_answer(message)).await?)
+    }
+
+    /// Sends an objection.
+    pub async fn object(&self, o: &Objection) -> Result<Receipt, LinkError> {
+        use v1::objection::Fault as Wire;
+        let (fault, against) = match &o.against {
+            Fault::Participant(party) => (Wire::Participant, party.to_string()),
+            Fault::Coordinator => (Wire::Coordinator, String::new()),
+            Fault::Job => (Wire::Job, String::new()),
+        };
+        let message = v1::Objection {
+            job_id: o.job.to_string(),
+            session: bytes(o.session.as_bytes()),
+            round: o.round,
+            party: o.party.to_string(),
+            fault: fault.into(),
+            against,
+            reason: o.reason.clone(),
+            signature: bytes(o.signature.as_bytes()),
+        };
+        receipt(self.call(self.client.clone().submit_objection(message)).await?)
+    }
+
+    /// The first round after `after_round` whose sum was opened, with the coordinator's signature on its specification;
+    /// `None` if the coordinator has none to show.
+    pub async fn closed_round(
+        &self,
+        job: &JobId,
+        after_round: u64,
+    ) -> Result<Option<(ClosedRound, Signature)>, LinkError> {
+        let (job_id, party) = (job.to_string(), self.party.to_string());
+        let request = v1::ClosedRoundRequest { job_id, party, after_round };
+        let mut parts = match self.call(self.client.clone().get_closed_round(request)).await {
+            Err(LinkError::Status { status, .. }) if status.code() == Code::NotFound => return Ok(None),
+            other => other?,
+        };
+        let mut closed: Option<(ClosedRound, Signature)> = None;
+        loop {
+            use v1::closed_round_part::Part;
+            let part = tokio::time::timeout(CALL, parts.message()).await;
+            let part = part.map_err(|_| self.status(Status::deadline_exceeded("the closed round stopped coming")))?;
+            match (part.map_err(|s| self.status(s))?.and_then(|p| p.part), &mut closed) {
+                (None, _) => break,
+                (Some(Part::Head(head)), None) => closed = Some(closed_head(head)?),
+                (Some(Part::Sum(bytes)), Some((closed, _))) => {
+                    let (values, rest) = bytes.as_chunks::<8>();
+                    if !rest.is_empty() || closed.sum.len() + values.len() > closed.spec.parameters.dimension() {
+                        return Err(malformed("sum", "longer than the round's vector"));
+                    }
+                    closed.sum.extend(values.iter().map(|v| u64::from_le_bytes(*v)));
+                }
+                _ => return Err(malformed("part", "a closed round is one head, then its sum")),
+            }
+        }
+        present("head", closed).map(Some)
     }
 
     /// Uploads a contribution, from where an earlier attempt broke off.
@@ -417,6 +489,24 @@ fn roster(m: v1::Roster) -> Result<Roster, LinkError> {
     })
 }
 
+fn check_key(m: v1::SealedCheckKey) -> Result<SealedCheckKey, LinkError> {
+    if m.sealed.len() > MAX_PARTIES || m.sealed.iter().any(|s| s.len() != SEALED_KEY_BYTES) {
+        return Err(malformed("check_key", "not one sealed key per party"));
+    }
+    let sealed = m.sealed.iter().map(|s| s.to_vec()).collect();
+    Ok(SealedCheckKey { commitment: digest("commitment", &m.commitment)?, sealed })
+}
+
+fn closed_head(m: v1::ClosedRoundHead) -> Result<(ClosedRound, Signature), LinkError> {
+    let (spec, signature) = spec(present("spec", m.spec)?)?;
+    if m.contributors.len() > MAX_PARTIES {
+        return Err(malformed("contributors", format!("{} parties, at most {MAX_PARTIES}", m.contributors.len())));
+    }
+    let contributors = m.contributors.iter().map(|p| party(p)).collect::<Result<_, _>>()?;
+    let survivors = digest("survivors_digest", &m.survivors_digest)?;
+    Ok((ClosedRound { spec, contributors, survivors, sum: Vec::new() }, signature))
+}
+
 fn session(m: v1::Session) -> Result<SessionParts, LinkError> {
     let confirmation = |c: v1::Confirmation| -> Result<Confirmation, LinkError> {
         Ok(Confirmation {
@@ -424,6 +514,7 @@ fn session(m: v1::Session) -> Result<SessionParts, LinkError> {
             party: party(&c.party)?,
             session: digest("session", &c.session)?,
             beacon_nonce: fixed("beacon_nonce", &c.beacon_nonce)?,
+            check_key: c.check_key.map(check_key).transpose()?,
             signature: signature(&c.signature)?,
         })
     };

@@ -9,13 +9,14 @@ use haihe_models::table::Table;
 use haihe_privacy::{
     digest::Digest,
     seal::SealingKey,
-    secure_sum::Scheme,
+    secure_sum::{CheckKey, Scheme},
     sign::{Signature, SigningKey},
 };
 use haihe_protocol::{
+    check::{MAKER, SealedCheckKey},
     contribution::{self, ContributeError, Prepared},
     error::Violation,
-    horizontal::PlanError,
+    horizontal::{PlanError, Task},
     id::{JobId, PartyId, Timestamp},
     job::{JobProblem, JobSpec},
     journal::{self, Entry, JournalError},
@@ -25,6 +26,12 @@ use haihe_protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::vault::Vault;
+
+mod history;
+mod note;
+
+use history::AnswerRecord;
+pub use note::Note;
 
 /// Who this participant is.
 pub struct Identity {
@@ -81,66 +88,6 @@ pub enum MemberError {
     Journal(#[from] JournalError),
 }
 
-/// What a participant notes in its own journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Note {
-    /// Joined a job.
-    Joined {
-        /// Job.
-        job: JobId,
-        /// Name of the job.
-        name: String,
-        /// Own rows that will be used.
-        rows: u64,
-    },
-    /// Declined a job.
-    Declined {
-        /// Job.
-        job: JobId,
-        /// Why.
-        reason: String,
-    },
-    /// Signed a roster.
-    Confirmed {
-        /// Session.
-        session: Digest,
-        /// Who is in it.
-        parties: Vec<PartyId>,
-    },
-    /// Encrypted a vector.
-    Contributed {
-        /// Round.
-        round: u64,
-        /// Step of the plan.
-        step: String,
-        /// Specification of the round.
-        spec: Digest,
-        /// Commitment to the ciphertext.
-        commitment: Digest,
-        /// Length of the vector.
-        dimension: u64,
-        /// Bytes sent: ciphertext and sealed shares.
-        bytes: u64,
-    },
-    /// Answered for a survivor set.
-    Answered {
-        /// Round.
-        round: u64,
-        /// The set.
-        survivors: Digest,
-        /// Its size.
-        parties: u32,
-    },
-    /// The job is over.
-    Closed {
-        /// Digest of the result, or none.
-        transcript: Option<Digest>,
-        /// Why it stopped.
-        reason: Option<String>,
-    },
-}
-
 /// Secrets and public facts of one job; lives in the vault only.
 #[derive(Serialize, Deserialize)]
 struct JobRecord {
@@ -151,6 +98,8 @@ struct JobRecord {
     /// Forgotten when the job is over.
     sealing_key: Option<String>,
     beacon_nonce: [u8; 32],
+    /// Makes the session's check key, if this party is the one to make it. Forgotten when the job is over.
+    check_secret: [u8; 32],
     join: Join,
 }
 
@@ -198,6 +147,7 @@ const PINNED: &str = "roster-pin.json";
 const SESSION: &str = "session.json";
 const ROUND: &str = "round.json";
 const CIPHERTEXT: &str = "round.ciphertext";
+const WITNESS: &str = "witness.json";
 const ANSWERED: &str = "answered.json";
 const JOURNAL: &str = "journal.jsonl";
 
@@ -330,17 +280,18 @@ impl Member {
         Ok(self.joined(job)?.by)
     }
 
-    /// Joins a job that policy and data allow. `secrets` are fresh random bytes: the sealing key and the beacon nonce.
+    /// Joins a job that policy and data allow. `secrets` are fresh random bytes: for the sealing key, the beacon nonce and
+    /// the check key.
     pub fn join(
         &mut self,
         now: Timestamp,
         job: &JobId,
         offer: Offer<'_>,
         rows: u64,
-        secrets: [[u8; 32]; 2],
+        secrets: [[u8; 32]; 3],
     ) -> Result<Join, MemberError> {
         let spec = self.offered(job, offer.toml, offer.opened)?;
-        let [sealing, beacon_nonce] = secrets;
+        let [sealing, beacon_nonce, check_secret] = secrets;
         let sealing_key = SealingKey::derive(&sealing);
         let join = Join::signed(
             *job,
@@ -357,6 +308,7 @@ impl Member {
             rows,
             sealing_key: Some(hex::encode(sealing)),
             beacon_nonce,
+            check_secret,
             join: join.clone(),
         };
         self.vault.put(job, RECORD, &encode(&record))?;
@@ -395,7 +347,10 @@ impl Member {
         let parties = roster.entries.iter().map(|e| e.party.clone()).collect();
         self.note(now, job, &Note::Confirmed { session, parties })?;
         let party = self.identity.party.clone();
-        Ok(Confirmation::signed(*job, party, session, record.beacon_nonce, &self.identity.key))
+        let makes = roster.entries.get(MAKER).is_some_and(|e| e.party == party);
+        let check_key = makes.then(|| SealedCheckKey::make(roster, &party, &record.check_secret)).transpose();
+        let check_key = check_key.map_err(|_| Violation::SealingKey { party: party.clone() })?;
+        Ok(Confirmation::signed(*job, party, session, record.beacon_nonce, check_key, &self.identity.key))
     }
 
     /// The session of a job: from memory, the vault, or the coordinator's message, always verified against the pin.
@@ -443,6 +398,7 @@ impl Member {
         let job_spec = self.spec(job)?;
         let digest = spec.digest();
         let (spec, task) = spec.verify(signature, &session, &job_spec)?;
+        self.expects(job, &job_spec, &session, &spec, &task)?;
         let last: Option<RoundRecord> = self.record(job, ROUND)?;
         if let Some(last) = last {
             if last.spec == digest {
@@ -463,16 +419,17 @@ impl Member {
         let me = self.identity.party.clone();
         let index = session.index_of(&me)?;
         let values = task.perform(&job_spec, table, index, session.parties())?;
-        let segments = task.segments(&job_spec, session.parties())?;
+        let quantiser = task.quantiser(&job_spec, session.parties())?;
+        let check = self.check_key(job, &session)?;
         let mut spool = self.vault.spool(job, CIPHERTEXT)?;
         let prepared = contribution::contribute(
             &*self.scheme,
             &session,
             &spec,
-            &segments,
+            &quantiser,
             &values,
             &me,
-            &self.identity.key,
+            (&self.identity.key, &check),
             seed,
             |chunk| spool.write_all(chunk),
         )?;
@@ -518,17 +475,20 @@ impl Member {
     ) -> Result<Answer, MemberError> {
         let session = self.session(job, session)?;
         let job_spec = self.spec(job)?;
-        let (spec, _) = spec.verify(spec_signature, &session, &job_spec)?;
+        let (spec, task) = spec.verify(spec_signature, &session, &job_spec)?;
+        self.expects(job, &job_spec, &session, &spec, &task)?;
         let me = self.identity.party.clone();
         let survivors = survivors.verify(signature, sealed_shares, &me, &session, &spec)?;
         self.check_own_view(job, &spec, &survivors)?;
         let digest = survivors.digest();
         let parties = survivors.survivors.len() as u32;
         let note = Note::Answered { round: survivors.round, survivors: digest, parties };
-        if let Some(given) = self.record::<Answer>(job, ANSWERED)? {
+        let contributors: Vec<PartyId> = survivors.survivors.iter().map(|s| s.party.clone()).collect();
+        if let Some(record) = self.record::<AnswerRecord>(job, ANSWERED)? {
+            let given = &record.answer;
             if given.round == survivors.round && given.survivors == digest {
                 self.note(now, job, &note)?;
-                return Ok(given);
+                return Ok(record.answer);
             }
             if given.round == survivors.round {
                 return Err(Violation::SecondSurvivorSet { round: survivors.round }.into());
@@ -536,22 +496,20 @@ impl Member {
             if given.round > survivors.round {
                 return Err(Violation::StaleRound { got: survivors.round, at: given.round }.into());
             }
+            record.allows(&spec, &contributors)?;
         }
-        let record = self.joined(job)?;
-        let sealing = record.sealing_key.and_then(|k| hex::decode(k).ok()).and_then(|k| <[u8; 32]>::try_from(k).ok());
-        let sealing =
-            sealing.ok_or_else(|| MemberError::Record { name: RECORD.to_owned(), detail: "sealing key".to_owned() })?;
         let answer = contribution::answer(
             &survivors,
             sealed_shares,
             &session,
             &spec,
             &me,
-            &SealingKey::derive(&sealing),
+            &self.sealing_key(job)?,
             &self.identity.key,
         )?;
         // Durable before anybody hears it: this is what makes "once per round" true over crashes.
-        self.vault.put(job, ANSWERED, &encode(&answer))?;
+        let record = AnswerRecord { answer: answer.clone(), previous: spec.previous, contributors };
+        self.vault.put(job, ANSWERED, &encode(&record))?;
         self.note(now, job, &note)?;
         Ok(answer)
     }
@@ -589,6 +547,7 @@ impl Member {
         if let Some(mut record) = self.record::<JobRecord>(job, RECORD)? {
             record.sealing_key = None;
             record.beacon_nonce = [0; 32];
+            record.check_secret = [0; 32];
             self.vault.put(job, RECORD, &encode(&record))?;
         }
         self.sessions.remove(job);

@@ -6,7 +6,9 @@ use haihe_privacy::{
     digest::{Digest, Transcript},
     prg::SecretStream,
     seal::{SealError, SealingKey, seal},
-    secure_sum::{EncryptError, KeyShare, QuantiseError, Quantiser, Scheme, Segment, ShareSum, SumContext},
+    secure_sum::{
+        CheckKey, EncryptError, KeyShare, QuantiseError, Quantiser, Scheme, ShareSum, SumContext, check_slots,
+    },
     sign::SigningKey,
 };
 
@@ -35,6 +37,9 @@ pub enum ContributeError<E: std::error::Error> {
     /// The vector could not be encrypted.
     #[error("the vector cannot be encrypted: {0}")]
     Sum(#[from] EncryptError),
+    /// The vector has another length than the round's.
+    #[error("the vector has another length than this round's; this is a defect, please report it")]
+    Length,
     /// A share could not be sealed.
     #[error("a key share cannot be sealed: {0}")]
     Seal(#[from] SealError),
@@ -55,7 +60,7 @@ fn derive_seed(seed: &[u8; 32], purpose: &str) -> [u8; 32] {
     *Transcript::new("haihe/v1/contribution-seed").bytes(seed).str(purpose).finish().as_bytes()
 }
 
-/// Quantises, encrypts and signs one vector.
+/// Quantises one vector, appends its tag, encrypts and signs it.
 ///
 /// `seed` must be fresh for every call: the one-time key, the noise and the rounding follow from it. A caller that may be
 /// interrupted stores what this function returned, never the seed.
@@ -67,16 +72,20 @@ pub fn contribute<E: std::error::Error>(
     scheme: &dyn Scheme,
     session: &Session,
     spec: &Verified<RoundSpec>,
-    segments: &[Segment],
+    quantiser: &Quantiser,
     values: &[f64],
     me: &PartyId,
-    key: &SigningKey,
+    (key, check): (&SigningKey, &CheckKey),
     seed: [u8; 32],
     mut sink: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<Prepared, ContributeError<E>> {
-    session.index_of(me)?;
+    let index = session.index_of(me)?;
     let parameters = &spec.parameters;
-    let quantiser = Quantiser::new(segments.to_vec(), parameters.value_bits())?;
+    if values.len() + check_slots(parameters.value_bits()) != parameters.dimension() {
+        return Err(ContributeError::Length);
+    }
+    let spec_digest = spec.digest();
+    let mut tag = Some(check.tag(&spec_digest));
     let mut rounding = SecretStream::new(&derive_seed(&seed, "rounding"), 0);
     let context = SumContext { session: session.digest(), round: spec.round };
     let mut contributor = scheme.contributor(parameters, &context, derive_seed(&seed, "ring"));
@@ -84,18 +93,31 @@ pub fn contribute<E: std::error::Error>(
     let mut hash = blake3::Hasher::new();
     let mut slots = vec![0u32; parameters.values_per_chunk()];
     let mut chunk = Vec::with_capacity(parameters.chunk_bytes());
-    for (index, block) in values.chunks(parameters.values_per_chunk()).enumerate() {
-        let start = index * parameters.values_per_chunk();
-        let slots = &mut slots[..block.len()];
-        quantiser.quantise(start, block, slots, &mut rounding)?;
+    let mut end = Vec::new();
+    for number in 0..parameters.chunks() {
+        let range = parameters.chunk_values(number);
+        let slots = &mut slots[..range.len()];
+        let block = values.get(range.start.min(values.len())..range.end.min(values.len())).unwrap_or(&[]);
+        let (quantised, rest) = slots.split_at_mut(block.len());
+        quantiser.quantise(range.start.min(values.len()), block, quantised, &mut rounding)?;
+        if let Some(tag) = &mut tag {
+            tag.absorb(quantised.iter().map(|&value| value.into()));
+        }
+        if range.end > values.len() {
+            // The tag follows the values; it may begin in one chunk and end in the next.
+            if let Some(tag) = tag.take() {
+                end = check.slots(tag, &spec_digest, index, parameters.value_bits());
+            }
+            let first = range.start.max(values.len()) - values.len();
+            rest.copy_from_slice(end.get(first..first + rest.len()).ok_or(ContributeError::Length)?);
+        }
         chunk.clear();
-        contributor.encrypt_chunk(index, slots, &mut chunk)?;
+        contributor.encrypt_chunk(number, slots, &mut chunk)?;
         hash.update(&chunk);
         sink(&chunk).map_err(ContributeError::Sink)?;
     }
 
     let shares = contributor.into_key_shares(&session.roster().rule);
-    let spec_digest = spec.digest();
     let mut rng = SecretStream::new(&derive_seed(&seed, "seal"), 0);
     let mut sealed_shares = Vec::with_capacity(shares.len());
     for (share, member) in shares.iter().zip(session.committee()) {

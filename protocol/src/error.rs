@@ -1,15 +1,20 @@
 //! What can be wrong with a message, and whose fault it is.
 
+use std::fmt;
+
 use haihe_privacy::{
     digest::Digest,
     identity::IdentityError,
     secure_sum::{CapacityError, CommitteeError},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::PartyId;
 
 /// Whose fault an error is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// This participant said something that it should not have said.
     Participant(PartyId),
@@ -17,6 +22,16 @@ pub enum Fault {
     Coordinator,
     /// The job asks for something impossible; its author must change it.
     Job,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Participant(party) => party.fmt(f),
+            Fault::Coordinator => f.pad("the coordinator"),
+            Fault::Job => f.pad("the job"),
+        }
+    }
 }
 
 /// A broken rule of the protocol. Every variant names who broke it and with which figures.
@@ -154,6 +169,59 @@ pub enum Violation {
     SecondSpec {
         /// Round.
         round: u64,
+    },
+    /// A round that builds on other sums than those that this participant saw.
+    #[error(
+        "round {round} builds on history {got}, this participant's ends with {known}: the coordinator shows the parties \
+         different things, or hides a round"
+    )]
+    OtherHistory {
+        /// Round.
+        round: u64,
+        /// Transcript in the specification.
+        got: Digest,
+        /// Transcript of the last round that this participant saw.
+        known: Digest,
+    },
+    /// A round asks something that does not follow from the sums before.
+    #[error("the coordinator asks something in round {round} that does not follow from the sums before it")]
+    UnexpectedTask {
+        /// Round.
+        round: u64,
+    },
+    /// An announced sum is not the sum of the contributions.
+    #[error("the sum that the coordinator announced for round {round} is not the sum of the contributions")]
+    WrongSum {
+        /// Round.
+        round: u64,
+    },
+    /// A published result does not follow from the sums.
+    #[error("the result that the coordinator published does not follow from the sums of the job")]
+    WrongResult,
+    /// The check key cannot be used.
+    #[error("the check key that {party} made for the session does not open, or is not the one that it committed to")]
+    CheckKey {
+        /// Who made it.
+        party: PartyId,
+    },
+    /// Confirmed with a check key that it should not have made, or without the one that it should.
+    #[error(
+        "the confirmation of {party} must carry a check key for every party if it is the first of the roster, else none"
+    )]
+    CheckKeyPresence {
+        /// Who.
+        party: PartyId,
+    },
+    /// The same question about another set of parties, after it was answered for one.
+    #[error(
+        "round {round} repeats a question that this committee member answered in round {before} for other contributors; \
+         the difference of the two sums would be a single party's"
+    )]
+    SameQuestion {
+        /// The later round.
+        round: u64,
+        /// The round that was answered.
+        before: u64,
     },
     /// Too few survivors to answer for.
     #[error("the survivor set of round {round} has {got} parties; this committee answers for at least {needed}")]
@@ -317,6 +385,8 @@ impl Violation {
             | V::SecondContribution { party, .. }
             | V::NotInCommittee { party }
             | V::MalformedAnswer { party }
+            | V::CheckKey { party }
+            | V::CheckKeyPresence { party }
             | V::OtherSurvivorSet { party } => Fault::Participant(party.clone()),
             V::CoordinatorCertificate { .. }
             | V::CoordinatorSignature { .. }
@@ -331,6 +401,11 @@ impl Violation {
             | V::SecondSpec { .. }
             | V::TooFewSurvivors { .. }
             | V::SecondSurvivorSet { .. }
+            | V::OtherHistory { .. }
+            | V::UnexpectedTask { .. }
+            | V::WrongSum { .. }
+            | V::WrongResult
+            | V::SameQuestion { .. }
             | V::ShareDigest { .. }
             | V::Parameters { .. }
             | V::Task { .. } => Fault::Coordinator,

@@ -102,6 +102,20 @@ pub(crate) mod hex_bytes {
     }
 }
 
+/// Serde for lists of byte strings as lowercase hexadecimal.
+pub(crate) mod hex_list {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(list: &[Vec<u8>], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(list.iter().map(hex::encode))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Vec<u8>>, D::Error> {
+        let list = Vec::<String>::deserialize(from)?;
+        list.into_iter().map(|text| hex::decode(text).map_err(D::Error::custom)).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     horizontal::{Plan, Summary},
     id::{JobId, PartyId, Timestamp},
-    message::{Answer, Contribution, RoundSpec},
+    message::{Answer, Contribution, Objection, RoundSpec},
     roster::{Confirmation, Decline, Join, Roster},
 };
 
@@ -96,6 +96,11 @@ pub enum Event {
         /// Its signed answer.
         answer: Answer,
     },
+    /// A participant refuses to go on with a round.
+    Objected {
+        /// Its signed objection.
+        objection: Objection,
+    },
     /// The sum was opened, and the plan went on.
     SumOpened {
         /// Round.
@@ -104,7 +109,7 @@ pub enum Event {
         sum: Digest,
         /// Committee members whose answers were wrong and were corrected.
         wrong_answers: Vec<PartyId>,
-        /// Transcript of the round: specification, survivors, answers and sum.
+        /// Transcript of the round: what came before, specification, survivors and sum.
         transcript: Digest,
         /// One line for people.
         summary: Summary,
@@ -157,6 +162,7 @@ impl Event {
             Event::ContributionLate { .. } => "contribution_late",
             Event::ContributionsClosed { .. } => "contributions_closed",
             Event::Answered { .. } => "answered",
+            Event::Objected { .. } => "objected",
             Event::SumOpened { .. } => "sum_opened",
             Event::RoundLost { .. } => "round_lost",
             Event::JobFinished { .. } => "job_finished",

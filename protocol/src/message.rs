@@ -3,17 +3,17 @@
 use haihe_privacy::{
     digest::{Digest, Transcript},
     seal,
-    secure_sum::{ShareSum, SumParameters},
+    secure_sum::{ShareSum, SumParameters, check_slots},
     sign::{Signature, SigningKey},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::Violation,
+    error::{Fault, Violation},
     horizontal::Task,
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
-    roster::Session,
+    roster::{MAX_REASON_BYTES, Session},
 };
 
 pub use crate::verified::Verified;
@@ -59,6 +59,14 @@ impl RoundSpec {
         key.sign(&self.digest())
     }
 
+    /// Shape of the sum that answers a task: its vector, then the slots of the tag.
+    pub fn parameters_of(task: &Task, spec: &JobSpec, parties: u32, round: u64) -> Result<SumParameters, Violation> {
+        let segments = task.segments(spec, parties).map_err(|_| Violation::Task { round })?;
+        let bits = spec.secure_sum.value_bits;
+        let dimension = segments.iter().map(|s| s.len).sum::<usize>() + check_slots(bits);
+        Ok(SumParameters::choose(dimension, parties, bits)?)
+    }
+
     /// Checks a received specification against session and job: signature, and parameters that follow from the task.
     pub fn verify(
         self,
@@ -81,9 +89,7 @@ impl RoundSpec {
             .verify(&self.digest(), signature)
             .map_err(|_| Violation::CoordinatorSignature { message: "round specification" })?;
         let task = Task::from_json(&self.task_json).ok_or(Violation::Task { round: self.round })?;
-        let segments = task.segments(spec, session.parties()).map_err(|_| Violation::Task { round: self.round })?;
-        let dimension = segments.iter().map(|s| s.len).sum();
-        let expected = SumParameters::choose(dimension, session.parties(), spec.secure_sum.value_bits)?;
+        let expected = Self::parameters_of(&task, spec, session.parties(), self.round)?;
         if self.parameters != expected {
             return Err(Violation::Parameters { round: self.round });
         }
@@ -361,5 +367,78 @@ impl Verified<Answer> {
             .verify(&digest, &answer.signature)
             .map_err(|_| Violation::Signature { party: answer.party.clone(), message: "answer" })?;
         Ok(Verified::after_checks(answer))
+    }
+}
+
+/// A participant's signed refusal to go on with a round, for everybody to see: who broke which rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Objection {
+    /// Job.
+    pub job: JobId,
+    /// Session.
+    pub session: Digest,
+    /// Round.
+    pub round: u64,
+    /// Who objects.
+    pub party: PartyId,
+    /// Whose fault it is, as the objecting party sees it.
+    pub against: Fault,
+    /// The rule, in words; never row contents.
+    pub reason: String,
+    /// By the objecting party, over everything above.
+    pub signature: Signature,
+}
+
+impl Objection {
+    fn to_sign(job: &JobId, session: &Digest, round: u64, party: &PartyId, against: &Fault, reason: &str) -> Digest {
+        Transcript::new("haihe/v1/objection")
+            .digest(&job.0)
+            .digest(session)
+            .u64(round)
+            .str(party.as_str())
+            .str(&against.to_string())
+            .str(reason)
+            .finish()
+    }
+
+    /// Signs an objection to what `violation` describes; a reason that is too long is cut.
+    pub fn signed(session: &Session, round: u64, party: PartyId, violation: &Violation, key: &SigningKey) -> Self {
+        let (job, session, against) = (session.roster().job, session.digest(), violation.fault());
+        let reason = cut(&violation.to_string());
+        let signature = key.sign(&Self::to_sign(&job, &session, round, &party, &against, &reason));
+        Self { job, session, round, party, against, reason, signature }
+    }
+}
+
+/// A text of at most [`MAX_REASON_BYTES`] bytes.
+pub(crate) fn cut(text: &str) -> String {
+    let mut end = text.len().min(MAX_REASON_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+impl Verified<Objection> {
+    /// Checks a received objection against the session.
+    pub fn objection(objection: Objection, session: &Session) -> Result<Self, Violation> {
+        let o = &objection;
+        let index = session.index_of(&o.party)?;
+        if o.job != session.roster().job {
+            return Err(Violation::OtherJob { message: "objection" });
+        }
+        if o.session != session.digest() {
+            let (got, pinned) = (o.session, session.digest());
+            return Err(Violation::OtherSession { message: "objection", got, pinned });
+        }
+        if o.reason.len() > MAX_REASON_BYTES {
+            return Err(Violation::ReasonTooLong { party: o.party.clone() });
+        }
+        let digest = Objection::to_sign(&o.job, &o.session, o.round, &o.party, &o.against, &o.reason);
+        session
+            .key_of(index)
+            .verify(&digest, &o.signature)
+            .map_err(|_| Violation::Signature { party: o.party.clone(), message: "objection" })?;
+        Ok(Verified::after_checks(objection))
     }
 }

@@ -13,9 +13,11 @@ use haihe_privacy::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    check::{MAKER, SealedCheckKey},
     error::{IdentityErrorOrRole, Violation},
     id::{JobId, PartyId, Timestamp, hex_bytes},
     job::JobSpec,
+    message::cut,
     verified::Verified,
 };
 
@@ -169,11 +171,7 @@ pub const MAX_REASON_BYTES: usize = 4096;
 impl Decline {
     /// Signs a refusal; a reason that is too long is cut.
     pub fn signed(job: JobId, party: PartyId, signing_certificate: Vec<u8>, reason: &str, key: &SigningKey) -> Self {
-        let mut end = reason.len().min(MAX_REASON_BYTES);
-        while !reason.is_char_boundary(end) {
-            end -= 1;
-        }
-        let reason = reason[..end].to_owned();
+        let reason = cut(reason);
         let signature = key.sign(&Self::to_sign(&job, &party, &signing_certificate, &reason));
         Self { job, party, signing_certificate, reason, signature }
     }
@@ -290,27 +288,50 @@ pub struct Confirmation {
     pub session: Digest,
     /// Opens the commitment of the join.
     pub beacon_nonce: [u8; 32],
+    /// The check key of the session; made by the first party of the roster, absent from all others.
+    pub check_key: Option<SealedCheckKey>,
     /// By the party, over everything above.
     pub signature: Signature,
 }
 
 impl Confirmation {
     /// Signs a roster that was verified.
-    pub fn signed(job: JobId, party: PartyId, session: Digest, beacon_nonce: [u8; 32], key: &SigningKey) -> Self {
-        let signature = key.sign(&Self::to_sign(&job, &party, &session, &beacon_nonce));
-        Self { job, party, session, beacon_nonce, signature }
+    pub fn signed(
+        job: JobId,
+        party: PartyId,
+        session: Digest,
+        beacon_nonce: [u8; 32],
+        check_key: Option<SealedCheckKey>,
+        key: &SigningKey,
+    ) -> Self {
+        let signature = key.sign(&Self::to_sign(&job, &party, &session, &beacon_nonce, check_key.as_ref()));
+        Self { job, party, session, beacon_nonce, check_key, signature }
     }
 
-    fn to_sign(job: &JobId, party: &PartyId, session: &Digest, nonce: &[u8; 32]) -> Digest {
-        Transcript::new("haihe/v1/confirmation")
+    fn to_sign(
+        job: &JobId,
+        party: &PartyId,
+        session: &Digest,
+        nonce: &[u8; 32],
+        check_key: Option<&SealedCheckKey>,
+    ) -> Digest {
+        let t = Transcript::new("haihe/v1/confirmation")
             .digest(&job.0)
             .str(party.as_str())
             .digest(session)
             .bytes(nonce)
-            .finish()
+            .u64(u64::from(check_key.is_some()));
+        check_key.map(SealedCheckKey::digest).iter().fold(t, |t, digest| t.digest(digest)).finish()
     }
 
-    fn check(&self, entry: &Join, key: &VerifyingKey, session: &Digest) -> Result<(), Violation> {
+    /// Checks the confirmation of the party with index `index` of `parties`.
+    fn check(
+        &self,
+        (index, parties): (usize, usize),
+        entry: &Join,
+        key: &VerifyingKey,
+        session: &Digest,
+    ) -> Result<(), Violation> {
         let party = || self.party.clone();
         if self.job != entry.job || self.session != *session || self.party != entry.party {
             return Err(Violation::Confirmation { party: entry.party.clone() });
@@ -318,7 +339,16 @@ impl Confirmation {
         if beacon_commitment(&self.job, &self.party, &self.beacon_nonce) != entry.beacon_commitment {
             return Err(Violation::Beacon { party: party() });
         }
-        key.verify(&Self::to_sign(&self.job, &self.party, &self.session, &self.beacon_nonce), &self.signature)
+        let proper = match &self.check_key {
+            Some(made) => index == MAKER && made.is_complete(parties),
+            None => index != MAKER,
+        };
+        if !proper {
+            return Err(Violation::CheckKeyPresence { party: party() });
+        }
+        let check_key = self.check_key.as_ref();
+        let signed = Self::to_sign(&self.job, &self.party, &self.session, &self.beacon_nonce, check_key);
+        key.verify(&signed, &self.signature)
             .map_err(|_| Violation::Signature { party: party(), message: "confirmation" })
     }
 }
@@ -330,7 +360,8 @@ impl Verified<Confirmation> {
             .entries
             .binary_search_by(|e| e.party.cmp(&c.party))
             .map_err(|_| Violation::NotInRoster { party: c.party.clone() })?;
-        c.check(&roster.entries[index], &keys.participants[index], &roster.digest())?;
+        let place = (index, roster.entries.len());
+        c.check(place, &roster.entries[index], &keys.participants[index], &roster.digest())?;
         Ok(Verified::after_checks(c))
     }
 }
@@ -384,7 +415,7 @@ impl Session {
         for (i, entry) in roster.entries.iter().enumerate() {
             let confirmation =
                 confirmations.get(i).ok_or_else(|| Violation::Confirmation { party: entry.party.clone() })?;
-            confirmation.check(entry, &keys.participants[i], &digest)?;
+            confirmation.check((i, roster.entries.len()), entry, &keys.participants[i], &digest)?;
             beacon = beacon.bytes(&confirmation.beacon_nonce);
         }
         let parties = roster.entries.len() as u32;

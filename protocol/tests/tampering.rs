@@ -5,17 +5,19 @@ use std::{convert::Infallible, sync::OnceLock};
 use haihe_privacy::{
     Digest,
     seal::SealingKey,
-    secure_sum::{SumParameters, plain::NoSecurity},
+    secure_sum::{Scheme as _, ShareSum, SumContext, SumParameters, plain::NoSecurity},
     sign::{Signature, SigningKey},
 };
 use haihe_protocol::{
+    check::SealedCheckKey,
     contribution::{self, Prepared},
     error::{Fault, Violation},
-    horizontal::{Plan, Task},
+    horizontal::{Plan, Task, scorecard},
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
-    message::{Answer, RoundSpec, SurvivorSet, Verified},
+    message::{Answer, Objection, RoundSpec, SurvivorSet, Verified},
     roster::{Confirmation, Join, Roster, Session, Trust},
+    witness::{ClosedRound, Witness},
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
@@ -51,6 +53,7 @@ struct Scene {
     survivors: SurvivorSet,
     /// Sealed shares for the first party.
     sealed: Vec<Vec<u8>>,
+    closed: ClosedRound,
 }
 
 fn pair(key: &SigningKey) -> KeyPair {
@@ -99,47 +102,74 @@ fn build() -> Scene {
         deadline: NOW.plus_seconds(60),
     };
     let digest = roster.digest();
-    let confirm = |i: usize| Confirmation::signed(job, parties[i].clone(), digest, [i as u8; 32], &keys[i]);
+    let confirm = |i: usize| {
+        let check = (i == 0).then(|| SealedCheckKey::make(&roster, &parties[0], &[40; 32]).expect("usable keys"));
+        Confirmation::signed(job, parties[i].clone(), digest, [i as u8; 32], check, &keys[i])
+    };
     let confirmations: Vec<Confirmation> = (0..3).map(confirm).collect();
     let session = Session::establish(roster.clone(), confirmations.clone(), &job, &spec, &trust, NOW).expect("session");
     let task = Plan::begin(&spec).task();
-    let segments = task.segments(&spec, 3).expect("segments");
-    let dimension = segments.iter().map(|s| s.len).sum();
+    let quantiser = task.quantiser(&spec, 3).expect("a quantiser");
+    let check = session.check_key(&parties[1], &sealing[1]).expect("the check key opens");
     let round = RoundSpec {
         job,
         session: session.digest(),
         round: 1,
         task_json: task.to_json(),
-        parameters: SumParameters::choose(dimension, 3, 32).expect("parameters"),
+        parameters: RoundSpec::parameters_of(&task, &spec, 3, 1).expect("parameters"),
         previous: session.digest(),
         deadline: NOW.plus_seconds(120),
     };
     let (verified, _) = round.clone().verify(&round.sign(&coordinator), &session, &spec).expect("the round verifies");
-    let values = vec![1.0; dimension];
-    let contribute = |i: usize| {
-        let sink = |_: &[u8]| Ok::<(), Infallible>(());
+    let values = vec![1.0; quantiser.dimension()];
+    let mut ciphertexts = vec![Vec::new(); 3];
+    let mut contribute = |i: usize| {
+        let sink = |chunk: &[u8]| {
+            ciphertexts[i].push(chunk.to_vec());
+            Ok::<(), Infallible>(())
+        };
         let seed = [30 + i as u8; 32];
         contribution::contribute(
             &NoSecurity,
             &session,
             &verified,
-            &segments,
+            &quantiser,
             &values,
             &parties[i],
-            &keys[i],
+            (&keys[i], &check),
             seed,
             sink,
         )
         .expect("a contribution")
     };
-    let prepared: Vec<Prepared> = (0..3).map(contribute).collect();
+    let prepared: Vec<Prepared> = (0..3).map(&mut contribute).collect();
     let survivors = SurvivorSet {
         round: 1,
         spec: round.digest(),
         survivors: prepared.iter().map(|p| p.contribution.clone()).collect(),
         deadline: NOW.plus_seconds(180),
     };
-    let sealed = prepared.iter().map(|p| p.sealed_shares[0].clone()).collect();
+    let sealed: Vec<Vec<u8>> = prepared.iter().map(|p| p.sealed_shares[0].clone()).collect();
+    let answer = |i: usize| {
+        let sealed: Vec<Vec<u8>> = prepared.iter().map(|p| p.sealed_shares[i].clone()).collect();
+        let set = survivors.clone().verify(&survivors.sign(&coordinator), &sealed, &parties[i], &session, &round);
+        let set = set.expect("verifies");
+        let answer = contribution::answer(&set, &sealed, &session, &round, &parties[i], &sealing[i], &keys[i]);
+        let bytes = answer.expect("an answer").share_sum;
+        (i as u32, ShareSum::from_bytes(&bytes, round.parameters.set(), &session.roster().rule).expect("a share"))
+    };
+    let mut adder = NoSecurity.adder(&round.parameters, &SumContext { session: session.digest(), round: 1 });
+    for ciphertext in &ciphertexts {
+        ciphertext.iter().enumerate().for_each(|(i, chunk)| adder.add_chunk(i, chunk).expect("a chunk"));
+        adder.finish_contribution().expect("whole");
+    }
+    let answers: Vec<_> = (0..3).map(answer).collect();
+    let closed = ClosedRound {
+        spec: round.clone(),
+        contributors: parties.clone(),
+        survivors: survivors.digest(),
+        sum: adder.open(&session.roster().rule, &answers, 3).expect("opens").sum,
+    };
     Scene {
         job,
         spec,
@@ -154,6 +184,7 @@ fn build() -> Scene {
         prepared,
         survivors,
         sealed,
+        closed,
     }
 }
 
@@ -272,6 +303,120 @@ fn confirmations() {
     assert_eq!(s.session(|c| c[1].beacon_nonce[0] ^= 1), Violation::Beacon { party: s.party(1) });
     let v = s.session(|c| c[1].signature = bad_signature());
     assert_eq!(v, Violation::Signature { party: s.party(1), message: "confirmation" });
+}
+
+#[test]
+fn check_keys() {
+    let s = scene();
+    let presence = |i: usize| Violation::CheckKeyPresence { party: s.party(i) };
+    assert_eq!(s.session(|c| c[0].check_key = None), presence(0));
+    assert_eq!(s.session(|c| c[1].check_key = c[0].check_key.clone()), presence(1));
+    let changed = |change: fn(&mut SealedCheckKey)| {
+        s.session(|c| change(c[0].check_key.as_mut().expect("the first party makes the key")))
+    };
+    assert_eq!(changed(|k| k.sealed.truncate(2)), presence(0));
+    assert_eq!(changed(|k| k.sealed[1].push(0)), presence(0));
+    let signature = Violation::Signature { party: s.party(0), message: "confirmation" };
+    assert_eq!(changed(|k| k.sealed[1][0] ^= 1), signature);
+    assert_eq!(changed(|k| k.commitment = Digest::from_bytes([0; 32])), signature);
+    // A maker that gives one party another key than it committed to, and signs it.
+    let mut made = SealedCheckKey::make(&s.roster, &s.party(0), &[41; 32]).expect("usable keys");
+    made.sealed[2] = s.confirmations[0].check_key.as_ref().expect("there").sealed[2].clone();
+    let mut confirmations = s.confirmations.clone();
+    confirmations[0] = Confirmation::signed(s.job, s.party(0), s.session.digest(), [0; 32], Some(made), &s.keys[0]);
+    let session = Session::establish(s.roster.clone(), confirmations, &s.job, &s.spec, &s.trust, NOW);
+    let session = session.expect("the others cannot see it");
+    assert!(session.check_key(&s.party(1), &s.sealing[1]).is_ok());
+    let v = session.check_key(&s.party(2), &s.sealing[2]).expect_err("refused");
+    assert_eq!(v, Violation::CheckKey { party: s.party(0) });
+    assert_eq!(v.fault(), Fault::Participant(s.party(0)));
+    // Sealed for somebody else.
+    assert!(session.check_key(&s.party(1), &s.sealing[2]).is_err());
+}
+
+/// What a witness says to a closed round, changed in one place and signed again by the coordinator.
+fn witnessed(change: impl FnOnce(&mut ClosedRound)) -> Result<Witness, Violation> {
+    let s = scene();
+    let mut closed = s.closed.clone();
+    change(&mut closed);
+    let key = s.session.check_key(&s.party(2), &s.sealing[2]).expect("the check key opens");
+    let signature = closed.spec.sign(&s.coordinator);
+    Witness::begin(&s.spec, &s.session).absorb(&closed, &signature, &s.session, &s.spec, &key)
+}
+
+#[test]
+fn closed_rounds() {
+    let s = scene();
+    let witness = witnessed(|_| ()).expect("the true sum holds");
+    assert_eq!((witness.round, witness.transcript), (1, s.closed.transcript()));
+    for at in [0, s.closed.sum.len() - 1] {
+        assert_eq!(witnessed(|c| c.sum[at] += 1).expect_err("refused"), Violation::WrongSum { round: 1 });
+    }
+    assert_eq!(witnessed(|c| c.sum.push(0)).expect_err("refused"), Violation::WrongSum { round: 1 });
+    assert_eq!(witnessed(|c| c.sum.clear()).expect_err("refused"), Violation::WrongSum { round: 1 });
+    assert_eq!(witnessed(|c| c.sum.iter_mut().for_each(|v| *v *= 2)).expect_err("refused").fault(), Fault::Coordinator);
+    // One contributor less, twice, or unknown.
+    let v = witnessed(|c| c.contributors.truncate(2)).expect_err("refused");
+    assert_eq!(v, Violation::TooFewSurvivors { round: 1, got: 2, needed: 3 });
+    let v = witnessed(|c| c.contributors[1] = c.contributors[0].clone()).expect_err("refused");
+    assert!(matches!(v, Violation::RosterOrder { .. }));
+    let stranger = PartyId::new("stranger").expect("a party id");
+    assert!(matches!(witnessed(|c| c.contributors[1] = stranger), Err(Violation::NotInRoster { .. })));
+    // Another question, another history, the same round again, and a signature of nobody.
+    let task = Task::Scorecard(scorecard::Task::LabelCounts { grids: vec![] });
+    let v = witnessed(|c| c.spec.task_json = task.to_json()).expect_err("refused");
+    assert!(
+        matches!(v, Violation::Task { .. } | Violation::Parameters { .. } | Violation::UnexpectedTask { .. }),
+        "{v}"
+    );
+    assert!(matches!(
+        witnessed(|c| c.spec.previous = Digest::from_bytes([0; 32])),
+        Err(Violation::OtherHistory { .. })
+    ));
+    // Contributions were made for another specification than this one, which the coordinator signed too.
+    let v = witnessed(|c| c.spec.deadline = NOW).expect_err("refused");
+    assert_eq!(v, Violation::WrongSum { round: 1 });
+    let key = s.session.check_key(&s.party(2), &s.sealing[2]).expect("the check key opens");
+    let v = witness.absorb(&s.closed, &s.round.sign(&s.coordinator), &s.session, &s.spec, &key);
+    assert_eq!(v.expect_err("refused"), Violation::StaleRound { got: 1, at: 1 });
+    let v = Witness::begin(&s.spec, &s.session).absorb(&s.closed, &bad_signature(), &s.session, &s.spec, &key);
+    assert_eq!(v.expect_err("refused"), Violation::CoordinatorSignature { message: "round specification" });
+}
+
+#[test]
+fn questions_must_follow_from_the_sums() {
+    let s = scene();
+    let witness = Witness::begin(&s.spec, &s.session);
+    let task = Plan::begin(&s.spec).task();
+    assert_eq!(witness.check(&s.round, &task), Ok(()));
+    let other = Task::Scorecard(scorecard::Task::LabelCounts { grids: vec![] });
+    assert_eq!(witness.check(&s.round, &other), Err(Violation::UnexpectedTask { round: 1 }));
+    let round = RoundSpec { previous: Digest::from_bytes([0; 32]), ..s.round.clone() };
+    assert!(matches!(witness.check(&round, &task), Err(Violation::OtherHistory { .. })));
+    assert_eq!(witness.check_result("{}", &s.session.digest()), Err(Violation::WrongResult));
+}
+
+#[test]
+fn objections() {
+    let s = scene();
+    let violation = Violation::ShareUnreadable { party: s.party(1), receiver: s.party(0) };
+    let good = Objection::signed(&s.session, 1, s.party(0), &violation, &s.keys[0]);
+    assert_eq!(good.against, Fault::Participant(s.party(1)));
+    assert!(Verified::objection(good.clone(), &s.session).is_ok());
+    let changed = |change: fn(&mut Objection)| {
+        let mut objection = good.clone();
+        change(&mut objection);
+        Verified::objection(objection, &s.session).expect_err("refused")
+    };
+    let signature = Violation::Signature { party: s.party(0), message: "objection" };
+    assert_eq!(changed(|o| o.round = 2), signature);
+    assert_eq!(changed(|o| o.reason.push('!')), signature);
+    assert_eq!(changed(|o| o.against = Fault::Coordinator), signature);
+    assert_eq!(changed(|o| o.signature = bad_signature()), signature);
+    assert_eq!(changed(|o| o.reason = "x".repeat(5000)), Violation::ReasonTooLong { party: s.party(0) });
+    assert!(matches!(changed(|o| o.session = Digest::from_bytes([0; 32])), Violation::OtherSession { .. }));
+    assert!(matches!(changed(|o| o.job = JobId::of("other", NOW)), Violation::OtherJob { .. }));
+    assert!(matches!(changed(|o| o.party = PartyId::new("x").expect("an id")), Violation::NotInRoster { .. }));
 }
 
 #[test]

@@ -348,8 +348,28 @@ impl Federation {
         self.at(down_ms.max(1), Step::PartyRestarts(party));
     }
 
+    /// Shows a participant the sums that `ask` builds on. False if the coordinator cannot be reached.
+    fn catch_up(&mut self, party: usize, ask: &Ask) -> Result<bool, MemberError> {
+        while let Some(after) = self.parties[party].behind(&self.job, ask)? {
+            let closed = match self.coordinator.closed_round(after) {
+                Ok(Some(closed)) => closed,
+                Ok(None) => return Ok(true),
+                Err(_) => return Ok(false),
+            };
+            let traffic = self.traffic.entry("closed round (M5)").or_default();
+            traffic.count += 1;
+            traffic.bytes += 8 * closed.0.sum.len() as u64 + closed.0.spec.task_json.len() as u64 + 200;
+            self.parties[party].absorb(self.now, &self.job, &closed)?;
+        }
+        Ok(true)
+    }
+
     fn perform(&mut self, party: usize, ask: Ask) {
-        let said = self.parties[party].perform(self.now, &self.job, &ask);
+        let said = match self.catch_up(party, &ask) {
+            Ok(true) => self.parties[party].perform(self.now, &self.job, &ask),
+            Ok(false) => return,
+            Err(error) => Err(error),
+        };
         if let Some(down_ms) = self.parties[party].disk.vault.take_crash() {
             self.kill(party, down_ms);
             return;
@@ -365,6 +385,12 @@ impl Federation {
             }
             Err(error) => {
                 self.parties[party].outstanding = None;
+                if let MemberError::Violation(violation) = &error
+                    && let Some(said) = self.parties[party].object(self.now, &self.job, ask.round(), violation)
+                {
+                    self.count += 1;
+                    self.send(Message::Said { from: party, ticket: self.count, said, whole: true });
+                }
                 let name = self.parties[party].disk.name.clone();
                 self.remark(name.as_str(), error);
             }

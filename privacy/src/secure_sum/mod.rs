@@ -16,9 +16,11 @@
 //! * [`quantise`]: real numbers to the integers that are summed, and back;
 //! * [`roles`]: the contributor and the adder, as traits; [`lattice`] implements them, [`plain`] implements them without
 //!   any security, for tests;
+//! * [`check`]: how participants notice that the announced sum is not the true one;
 //! * [`shares`], [`shamir`], [`reed_solomon`]: sharing the one-time key, and recovering the sum in spite of missing and
 //!   wrong answers.
 
+pub mod check;
 pub mod committee;
 mod decode;
 pub mod lattice;
@@ -30,6 +32,7 @@ pub mod roles;
 pub mod shamir;
 pub mod shares;
 
+pub use check::{CheckKey, CheckTag, check_slots};
 pub use committee::{Adversary, CommitteeError, CommitteeRule, draw_committee};
 pub use parameters::{CapacityError, ParameterSet, SumParameters};
 

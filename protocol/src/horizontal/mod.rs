@@ -7,7 +7,7 @@
 pub mod scorecard;
 
 use haihe_models::table::Table;
-use haihe_privacy::secure_sum::Segment;
+use haihe_privacy::secure_sum::{QuantiseError, Quantiser, Segment};
 use serde::{Deserialize, Serialize};
 
 use crate::{id::PartyId, job::JobSpec};
@@ -54,6 +54,15 @@ pub enum PlanError {
     /// The scorecard's.
     #[error(transparent)]
     Scorecard(#[from] scorecard::ScorecardError),
+    /// The numbers of the task do not fit into the job's slots.
+    #[error("the task does not fit the secure sum: {0}")]
+    Quantise(#[from] QuantiseError),
+    /// A sum that is shorter than the vector.
+    #[error("a sum of {got} entries is shorter than the vector of its task")]
+    Length {
+        /// Entries.
+        got: usize,
+    },
 }
 
 impl Plan {
@@ -74,6 +83,20 @@ impl Plan {
         match self {
             Plan::Scorecard(plan) => plan.step(),
         }
+    }
+
+    /// Goes on from an opened sum of integers: that of `contributors` vectors that answer [`Plan::task`], each followed by
+    /// the slots of its tag.
+    pub fn absorb_sum(
+        self,
+        spec: &JobSpec,
+        sum: &[u64],
+        contributors: u32,
+        parties: &[PartyId],
+    ) -> Result<(Summary, Next), PlanError> {
+        let quantiser = self.task().quantiser(spec, parties.len() as u32)?;
+        let values = sum.get(..quantiser.dimension()).ok_or(PlanError::Length { got: sum.len() })?;
+        self.absorb(spec, &quantiser.dequantise(values, contributors), parties)
     }
 
     /// Goes on from the sum that answers [`Plan::task`], in a session of `parties`.
@@ -117,6 +140,11 @@ impl Task {
         match self {
             Task::Scorecard(task) => Ok(task.segments(spec, parties)?),
         }
+    }
+
+    /// How that vector becomes integers.
+    pub fn quantiser(&self, spec: &JobSpec, parties: u32) -> Result<Quantiser, PlanError> {
+        Ok(Quantiser::new(self.segments(spec, parties)?, spec.secure_sum.value_bits)?)
     }
 
     /// The vector of the party with index `party` of `parties`, over its own rows.

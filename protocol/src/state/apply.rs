@@ -29,6 +29,7 @@ impl Job {
             Event::RoundOpened { spec } => {
                 if let Phase::Collecting(c) = &mut self.phase {
                     c.round = spec.round;
+                    c.running.objections.clear();
                     c.open = Some(spec);
                     c.accepted.clear();
                     c.rejected.clear();
@@ -65,6 +66,11 @@ impl Job {
                     o.answers.insert(answer.party.clone(), answer);
                 }
             }
+            Event::Objected { objection } => {
+                if let Some(running) = self.running() {
+                    running.objections.insert(objection.party.clone(), objection);
+                }
+            }
             Event::SumOpened { transcript, summary, plan, .. } => self.apply_sum(transcript, summary, plan),
             Event::RoundLost { absent, .. } => self.apply_lost(absent),
             Event::JobFinished { result_json, .. } => {
@@ -97,6 +103,8 @@ impl Job {
                 session,
                 absent: BTreeSet::new(),
                 lost: 0,
+                objections: BTreeMap::new(),
+                answered_for: None,
             };
             self.phase = Phase::Collecting(Box::new(Collecting::between(running, 0)));
         }
@@ -121,9 +129,12 @@ impl Job {
         let mut running = o.running.clone();
         running.transcript = transcript;
         running.lost = 0;
+        running.answered_for = None;
         if let Some(plan) = plan {
             running.plan = plan;
         }
+        let contributors = o.survivors.survivors.iter().map(|s| s.party.clone()).collect();
+        self.closed.push((o.spec.clone(), contributors, o.digest));
         self.counters.rounds_closed += 1;
         self.history.push(summary);
         self.phase = Phase::Collecting(Box::new(Collecting::between(running, o.spec.round)));
@@ -132,7 +143,12 @@ impl Job {
     fn apply_lost(&mut self, absent: Vec<PartyId>) {
         let (mut running, round) = match &self.phase {
             Phase::Collecting(c) => (c.running.clone(), c.round),
-            Phase::Opening(o) => (o.running.clone(), o.spec.round),
+            Phase::Opening(o) => {
+                let mut running = o.running.clone();
+                // Members may have answered although nothing came of it.
+                running.answered_for = Some(o.survivors.survivors.iter().map(|s| s.party.clone()).collect());
+                (running, o.spec.round)
+            }
             _ => return,
         };
         running.absent.extend(absent);

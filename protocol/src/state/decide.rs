@@ -1,6 +1,7 @@
 //! What should happen. Never changes state: a refused message leaves no trace.
 
 use super::*;
+use crate::witness::{result_digest, round_transcript, sum_digest};
 
 impl Job {
     /// What should happen. Never changes state.
@@ -17,6 +18,7 @@ impl Job {
             Command::Reject { party, round, reason } => Ok(self.decide_reject(party, round, reason)),
             Command::Late { party, round } => Ok(self.decide_late(party, round)),
             Command::Answer(answer) => Ok(self.decide_answer(answer)),
+            Command::Object(objection) => Ok(self.decide_object(objection)),
             Command::Opened { sum, wrong_answers } => self.decide_opened(&sum, wrong_answers),
             Command::NotOpened { reason } => match &self.phase {
                 Phase::Opening(o) => Ok(vec![Event::RoundLost { round: o.spec.round, reason, absent: Vec::new() }]),
@@ -80,8 +82,12 @@ impl Job {
             let violation = Violation::SecondContribution { party: party.clone(), round };
             return self.decide_reject(party, round, violation.to_string());
         }
-        match self.open_round() {
-            Some(spec) if spec.round == round => {
+        match &self.phase {
+            Phase::Collecting(c) if c.open.as_ref().is_some_and(|s| s.round == round) => {
+                if !c.wants(&party) {
+                    let reason = format!("{party} is not among those whose sum is asked for again");
+                    return self.decide_reject(party, round, reason);
+                }
                 vec![Event::ContributionAccepted { contribution: contribution.into_inner(), bytes }]
             }
             _ => self.decide_late(party, round),
@@ -115,29 +121,31 @@ impl Job {
         }
     }
 
-    fn decide_opened(&self, sum: &[f64], wrong_answers: Vec<PartyId>) -> Result<Vec<Event>, Refusal> {
+    /// Objections are recorded once per party and round.
+    fn decide_object(&self, objection: Verified<Objection>) -> Vec<Event> {
+        let running = match &self.phase {
+            Phase::Collecting(c) if c.open.is_some() => &c.running,
+            Phase::Opening(o) => &o.running,
+            _ => return Vec::new(),
+        };
+        if objection.round != self.round() || running.objections.contains_key(&objection.party) {
+            return Vec::new();
+        }
+        vec![Event::Objected { objection: objection.into_inner() }]
+    }
+
+    fn decide_opened(&self, sum: &[u64], wrong_answers: Vec<PartyId>) -> Result<Vec<Event>, Refusal> {
         let Phase::Opening(o) = &self.phase else { return Err(self.refuse("sum")) };
-        let mut t = Transcript::new("haihe/v1/sum").u64(sum.len() as u64);
-        for value in sum {
-            t = t.u64(value.to_bits());
-        }
-        let digest = t.finish();
-        let round = o.spec.round;
-        let mut transcript = Transcript::new("haihe/v1/round-transcript")
-            .digest(&o.running.transcript)
-            .digest(&o.spec.digest())
-            .digest(&o.digest);
-        for answer in o.answers.values() {
-            transcript = transcript.bytes(answer.signature.as_bytes());
-        }
-        let transcript = transcript.digest(&digest).finish();
+        let (round, digest) = (o.spec.round, sum_digest(sum));
+        let transcript = round_transcript(&o.spec.previous, &o.spec.digest(), &o.digest, &digest);
         let entries = o.running.session.roster().entries.iter();
         let parties: Vec<PartyId> = entries.map(|e| e.party.clone()).collect();
         let opened = |summary, plan| Event::SumOpened { round, sum: digest, wrong_answers, transcript, summary, plan };
-        match o.running.plan.clone().absorb(&self.head.spec, sum, &parties) {
+        let contributors = o.survivors.survivors.len() as u32;
+        match o.running.plan.clone().absorb_sum(&self.head.spec, sum, contributors, &parties) {
             Ok((summary, Next::Continue(plan))) => Ok(vec![opened(summary, Some(*plan))]),
             Ok((summary, Next::Finished(result_json))) => {
-                let result = Transcript::new("haihe/v1/result").str(&result_json).finish();
+                let result = result_digest(&result_json);
                 Ok(vec![opened(summary, None), Event::JobFinished { result, result_json }])
             }
             Err(error) => Ok(vec![Event::JobFailed { reason: error.to_string() }]),
@@ -149,19 +157,31 @@ impl Job {
             Phase::Gathering(g) => self.tick_gathering(g, now),
             Phase::Confirming(c) => self.tick_confirming(c, now),
             Phase::Collecting(c) => self.tick_collecting(c, now),
-            Phase::Opening(o) if now >= o.survivors.deadline && self.ready_to_open(now).is_none() => {
-                let absent: Vec<PartyId> = o.missing_answers().into_iter().cloned().collect();
-                let reason = format!(
-                    "{} of {} answers came in time, {} are needed; {} did not answer",
-                    o.answers.len(),
-                    o.running.session.committee().len(),
-                    o.running.session.roster().rule.answers_needed(),
-                    names(&absent)
-                );
-                vec![Event::RoundLost { round: o.spec.round, reason, absent }]
-            }
+            Phase::Opening(o) => self.tick_opening(o, now),
             _ => Vec::new(),
         }
+    }
+
+    fn tick_opening(&self, o: &Opening, now: Timestamp) -> Vec<Event> {
+        let missing = o.missing_answers();
+        let (refused, absent): (Vec<&PartyId>, Vec<&PartyId>) =
+            missing.into_iter().partition(|p| o.running.objections.contains_key(*p));
+        let needed = o.running.session.roster().rule.answers_needed() as usize;
+        let hopeless = o.answers.len() + absent.len() < needed;
+        if !hopeless && (now < o.survivors.deadline || self.ready_to_open(now).is_some()) {
+            return Vec::new();
+        }
+        let absent: Vec<PartyId> = if hopeless { Vec::new() } else { absent.into_iter().cloned().collect() };
+        let mut reason = format!(
+            "{} of {} answers came in time, {needed} are needed",
+            o.answers.len(),
+            o.running.session.committee().len()
+        );
+        if !absent.is_empty() {
+            reason.push_str(&format!("; {} did not answer", names(&absent)));
+        }
+        reason.push_str(&o.running.objections_of(&refused));
+        vec![Event::RoundLost { round: o.spec.round, reason, absent }]
     }
 
     fn tick_gathering(&self, g: &Gathering, now: Timestamp) -> Vec<Event> {
@@ -242,10 +262,12 @@ impl Job {
             .entries
             .iter()
             .map(|e| &e.party)
-            .filter(|p| !c.accepted.contains_key(p))
+            .filter(|p| !c.accepted.contains_key(p) && c.wants(p))
             .cloned()
             .collect();
-        let quorum = c.accepted.len() >= session.roster().minimum_contributors as usize;
+        let (refused, waiting): (Vec<PartyId>, Vec<PartyId>) =
+            waiting.into_iter().partition(|p| c.running.objections.contains_key(p));
+        let quorum = c.has_quorum();
         let expected = waiting.iter().any(|p| !c.running.absent.contains(p));
         if quorum && (!expected || now >= spec.deadline) {
             let survivors = SurvivorSet {
@@ -257,43 +279,49 @@ impl Job {
             return vec![Event::ContributionsClosed {
                 round: spec.round,
                 survivors: c.accepted.keys().cloned().collect(),
-                absent: waiting,
+                absent: waiting.into_iter().chain(refused).collect(),
                 digest: survivors.digest(),
                 deadline: survivors.deadline,
             }];
         }
-        if now < spec.deadline {
+        let hopeless = !refused.is_empty() && !c.could_have_quorum(&waiting);
+        if !hopeless && now < spec.deadline {
             return Vec::new();
         }
-        let reason = format!(
-            "{} of {} contributions came in time, {} are needed; {} did not contribute",
-            c.accepted.len(),
-            session.parties(),
-            session.roster().minimum_contributors,
-            names(&waiting)
-        );
-        vec![Event::RoundLost { round: spec.round, reason, absent: waiting }]
+        let needed = match &c.running.answered_for {
+            Some(set) => format!(
+                "exactly those of {} are needed, as the committee was asked for them before",
+                names(&set.iter().cloned().collect::<Vec<_>>())
+            ),
+            None => format!("{} are needed", session.roster().minimum_contributors),
+        };
+        let absent = if hopeless { Vec::new() } else { waiting };
+        let mut reason = format!("{} of {} contributions came in time, {needed}", c.accepted.len(), session.parties());
+        if !absent.is_empty() {
+            reason.push_str(&format!("; {} did not contribute", names(&absent)));
+        }
+        reason.push_str(&c.running.objections_of(&refused.iter().collect::<Vec<_>>()));
+        vec![Event::RoundLost { round: spec.round, reason, absent }]
     }
 
     fn open_next(&self, c: &Collecting, now: Timestamp) -> Event {
         if c.running.lost >= self.head.spec.deadlines.attempts {
-            let reason = format!(
-                "{} rounds in a row were lost; last waited in vain for {}. Bring them back and submit the job again, or \
-                 lower job.min_parties",
-                c.running.lost,
-                names(&c.running.absent.iter().cloned().collect::<Vec<_>>())
-            );
+            let mut reason = format!("{} rounds in a row were lost", c.running.lost);
+            if !c.running.absent.is_empty() {
+                let absent = names(&c.running.absent.iter().cloned().collect::<Vec<_>>());
+                reason.push_str(&format!(
+                    "; last waited in vain for {absent}. Bring them back and submit the job again, or lower \
+                     job.min_parties"
+                ));
+            }
+            let objecting: Vec<&PartyId> = c.running.objections.keys().collect();
+            reason.push_str(&c.running.objections_of(&objecting));
             return Event::JobFailed { reason };
         }
         let session = &c.running.session;
         let task = c.running.plan.task();
-        let parameters = task.segments(&self.head.spec, session.parties()).map_err(|e| e.to_string()).and_then(|s| {
-            let dimension = s.iter().map(|s| s.len).sum();
-            SumParameters::choose(dimension, session.parties(), self.head.spec.secure_sum.value_bits)
-                .map_err(|e| e.to_string())
-        });
-        match parameters {
-            Err(reason) => Event::JobFailed { reason },
+        match RoundSpec::parameters_of(&task, &self.head.spec, session.parties(), c.round + 1) {
+            Err(violation) => Event::JobFailed { reason: violation.to_string() },
             Ok(parameters) => Event::RoundOpened {
                 spec: RoundSpec {
                     job: self.head.job,
@@ -306,6 +334,40 @@ impl Job {
                 },
             },
         }
+    }
+}
+
+impl Running {
+    /// Each objection of `parties`, in words.
+    fn objections_of(&self, parties: &[&PartyId]) -> String {
+        let objections = parties.iter().filter_map(|p| self.objections.get(*p));
+        objections.map(|o| format!("; {} objects: {}", o.party, o.reason)).collect()
+    }
+}
+
+impl Collecting {
+    /// True if the accepted contributions may be summed.
+    fn has_quorum(&self) -> bool {
+        match &self.running.answered_for {
+            Some(set) => self.accepted.len() == set.len() && self.accepted.keys().all(|p| set.contains(p)),
+            None => self.accepted.len() >= self.running.session.roster().minimum_contributors as usize,
+        }
+    }
+
+    /// True if they might be, once `waiting` have contributed too.
+    fn could_have_quorum(&self, waiting: &[PartyId]) -> bool {
+        match &self.running.answered_for {
+            Some(set) => set.iter().all(|p| self.accepted.contains_key(p) || waiting.contains(p)),
+            None => {
+                let minimum = self.running.session.roster().minimum_contributors as usize;
+                self.accepted.len() + waiting.len() >= minimum
+            }
+        }
+    }
+
+    /// True if a contribution of `party` is wanted in this round at all.
+    pub(super) fn wants(&self, party: &PartyId) -> bool {
+        self.running.answered_for.as_ref().is_none_or(|set| set.contains(party))
     }
 }
 

@@ -6,10 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haihe_privacy::{
-    digest::{Digest, Transcript},
-    secure_sum::SumParameters,
-};
+use haihe_privacy::digest::Digest;
 
 use crate::{
     error::Violation,
@@ -17,7 +14,7 @@ use crate::{
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
     journal::{self, Entry, Event, JournalError},
-    message::{Answer, Contribution, RoundSpec, SurvivorSet, Verified},
+    message::{Answer, Contribution, Objection, RoundSpec, SurvivorSet, Verified},
     roster::{Confirmation, Decline, Join, Roster, RosterKeys, Session, Trust},
 };
 
@@ -59,10 +56,12 @@ pub enum Command {
     },
     /// A committee member answered.
     Answer(Verified<Answer>),
+    /// A participant objects to a round.
+    Object(Verified<Objection>),
     /// The driver opened the sum that [`Job::ready_to_open`] asked for.
     Opened {
-        /// The sum, dequantised.
-        sum: Vec<f64>,
+        /// The sum, as integers, with the slots of its tag.
+        sum: Vec<u64>,
         /// Members whose answers were wrong.
         wrong_answers: Vec<PartyId>,
     },
@@ -176,6 +175,8 @@ pub struct Job {
     members: BTreeSet<PartyId>,
     /// One line per closed round.
     history: Vec<crate::horizontal::Summary>,
+    /// What was asked in each closed round, who contributed, and the digest of the survivor set.
+    closed: Vec<(RoundSpec, Vec<PartyId>, Digest)>,
 }
 
 /// Where a job stands. Each phase holds only what it needs.
@@ -235,6 +236,11 @@ struct Running {
     absent: BTreeSet<PartyId>,
     /// Rounds lost in a row.
     lost: u32,
+    /// Why parties will not go on with the present round.
+    objections: BTreeMap<PartyId, Objection>,
+    /// The contributors of a lost round for whom the committee was asked: members answer the same question only for the
+    /// same contributors again, until a sum is opened.
+    answered_for: Option<BTreeSet<PartyId>>,
 }
 
 /// Waiting for contributions; or, with no round, between rounds.
@@ -346,6 +352,7 @@ impl Job {
             late: BTreeMap::new(),
             members: BTreeSet::new(),
             history: Vec::new(),
+            closed: Vec::new(),
         };
         for entry in rest {
             state.apply(entry.at, entry.event()?);

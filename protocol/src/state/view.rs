@@ -28,6 +28,17 @@ impl Job {
         &self.history
     }
 
+    /// The first round after `round` whose sum was opened: what was asked, who contributed, digest of the survivor set.
+    pub fn closed_after(&self, round: u64) -> Option<(&RoundSpec, &[PartyId], Digest)> {
+        let closed = self.closed.iter().find(|(spec, ..)| spec.round > round);
+        closed.map(|(spec, contributors, survivors)| (spec, contributors.as_slice(), *survivors))
+    }
+
+    /// True if `party` is in the session, also after the job's end.
+    pub fn is_member(&self, party: &PartyId) -> bool {
+        self.members.contains(party)
+    }
+
     /// The session, once it is open.
     pub fn session(&self) -> Option<&Session> {
         match &self.phase {
@@ -219,12 +230,14 @@ impl Job {
                 c.roster.entries.iter().any(|e| e.party == *party) && !c.confirmed.contains_key(party)
             }
             Phase::Collecting(c) => {
-                c.open.is_some() && c.running.session.index_of(party).is_ok() && !c.accepted.contains_key(party)
+                let session = &c.running.session;
+                let done = c.accepted.contains_key(party) || c.running.objections.contains_key(party);
+                c.open.is_some() && session.index_of(party).is_ok() && c.wants(party) && !done
             }
             Phase::Opening(o) => {
                 let session = &o.running.session;
                 let member = session.index_of(party).is_ok_and(|i| session.committee_position(i).is_some());
-                member && !o.answers.contains_key(party)
+                member && !o.answers.contains_key(party) && !o.running.objections.contains_key(party)
             }
             Phase::Finished { .. } | Phase::Stopped { .. } => true,
         }
@@ -244,7 +257,8 @@ impl Job {
     /// The sum that may be opened now: everybody expected answered, or time is up and enough did.
     pub fn ready_to_open(&self, now: Timestamp) -> Option<OpenRequest> {
         let Phase::Opening(o) = &self.phase else { return None };
-        let expected_silent = o.missing_answers().iter().any(|p| !o.running.absent.contains(p));
+        let silent = |p: &PartyId| !o.running.absent.contains(p) && !o.running.objections.contains_key(p);
+        let expected_silent = o.missing_answers().into_iter().any(silent);
         let enough = o.answers.len() >= o.running.session.roster().rule.answers_needed() as usize;
         if !enough || (expected_silent && now < o.survivors.deadline) {
             return None;

@@ -7,12 +7,13 @@ use haihe_coordinator::{
     engine::{Engine, EngineError, Identity},
 };
 use haihe_participant::member::SessionParts;
-use haihe_privacy::secure_sum::Scheme;
+use haihe_privacy::{secure_sum::Scheme, sign::Signature};
 use haihe_protocol::{
     id::{PartyId, Timestamp},
     journal::{Entry, JournalError},
     roster::Session,
     state::{Command, Directive, Receipt},
+    witness::ClosedRound,
 };
 
 use super::message::{Ask, Said};
@@ -141,6 +142,7 @@ impl Coordinator {
                     Said::Decline(decline) => engine.verify_decline(*decline, now).map(Some),
                     Said::Confirm(confirmation) => engine.verify_confirmation(*confirmation),
                     Said::Answer(answer) => engine.verify_answer(*answer),
+                    Said::Object(objection) => engine.verify_objection(*objection),
                     Said::Contribution { .. } => Ok(None),
                 };
                 match verified {
@@ -222,6 +224,12 @@ impl Coordinator {
         parts.clone()
     }
 
+    /// The first round after `after` whose sum was opened.
+    pub(super) fn closed_round(&mut self, after: u64) -> Result<Option<(ClosedRound, Signature)>, Interrupted> {
+        let blobs = self.blobs.clone();
+        Ok(self.up()?.closed_round(after, &blobs).map_err(EngineError::from)?)
+    }
+
     /// What a party is asked now, if anything.
     pub(super) fn ask(&mut self, party: &PartyId) -> Result<Option<Ask>, Interrupted> {
         let engine = self.up()?;
@@ -250,7 +258,7 @@ impl Coordinator {
                 })
             }
             Directive::Closed { outcome } => Some(Ask::Closed(match outcome {
-                Ok((json, transcript)) => Ok((json.len(), transcript)),
+                Ok((json, transcript)) => Ok((json.into(), transcript)),
                 Err((_, reason)) => Err(reason),
             })),
         })

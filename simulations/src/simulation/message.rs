@@ -6,7 +6,7 @@ use haihe_participant::member::SessionParts;
 use haihe_privacy::{digest::Digest, sign::Signature};
 use haihe_protocol::{
     id::Timestamp,
-    message::{Answer, Contribution, RoundSpec, SurvivorSet},
+    message::{Answer, Contribution, Objection, RoundSpec, SurvivorSet},
     roster::{Confirmation, Decline, Join, Roster},
     state::Receipt,
 };
@@ -32,7 +32,7 @@ pub(super) enum Ask {
         sealed_shares: Arc<Vec<Vec<u8>>>,
         session: Arc<SessionParts>,
     },
-    Closed(Result<(usize, Digest), String>),
+    Closed(Result<(Arc<str>, Digest), String>),
 }
 
 impl Ask {
@@ -42,6 +42,17 @@ impl Ask {
             Ask::Offer { .. } | Ask::Confirm(_) => 0,
             Ask::Contribute { spec, .. } | Ask::Answer { spec, .. } => spec.round,
             Ask::Closed(_) => u64::MAX,
+        }
+    }
+
+    /// What must be known before it is followed: its round, if it is one, and the transcript that it builds on.
+    pub(super) fn builds_on(&self) -> Option<(Option<u64>, Digest, Option<SessionParts>)> {
+        match self {
+            Ask::Contribute { spec, session, .. } | Ask::Answer { spec, session, .. } => {
+                Some((Some(spec.round), spec.previous, Some(session.as_ref().clone())))
+            }
+            Ask::Closed(Ok((_, transcript))) => Some((None, *transcript, None)),
+            _ => None,
         }
     }
 }
@@ -54,6 +65,7 @@ pub(super) enum Said {
     Confirm(Box<Confirmation>),
     Contribution { head: Box<Contribution>, sealed_shares: Arc<Vec<Vec<u8>>>, ciphertext: Arc<[u8]> },
     Answer(Box<Answer>),
+    Object(Box<Objection>),
 }
 
 /// One message. Parties are positions in the list of the simulation.
@@ -92,16 +104,17 @@ impl Message {
                     let heads: usize = survivors.survivors.iter().map(|s| 180 + 32 * s.share_digests.len()).sum();
                     ("survivors (M3)", sum(sealed_shares) + heads as u64)
                 }
-                Ask::Closed(outcome) => ("job closed", outcome.as_ref().map_or(0, |(bytes, _)| *bytes as u64)),
+                Ask::Closed(outcome) => ("job closed", outcome.as_ref().map_or(0, |(json, _)| json.len() as u64)),
             },
             Message::Said { said, .. } => match said {
                 Said::Join(join) => ("join", join.signing_certificate.len() as u64 + 160),
                 Said::Decline(decline) => ("decline", decline.reason.len() as u64),
-                Said::Confirm(_) => ("confirmation", 192),
+                Said::Confirm(c) => ("confirmation", 192 + c.check_key.as_ref().map_or(0, |k| sum(&k.sealed))),
                 Said::Contribution { sealed_shares, ciphertext, .. } => {
                     ("contribution (M2)", sum(sealed_shares) + ciphertext.len() as u64)
                 }
                 Said::Answer(answer) => ("answer (M4)", answer.share_sum.len() as u64),
+                Said::Object(objection) => ("objection", objection.reason.len() as u64 + 160),
             },
             Message::Receipt { .. } => ("receipt", 0),
         }

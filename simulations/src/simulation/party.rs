@@ -4,10 +4,12 @@ use std::{io::Read as _, sync::Arc};
 
 use haihe_models::table::Table;
 use haihe_participant::member::{Identity, Member, MemberError, Offer};
-use haihe_privacy::secure_sum::Scheme;
+use haihe_privacy::{secure_sum::Scheme, sign::Signature};
 use haihe_protocol::{
+    error::Violation,
     id::{JobId, PartyId, Timestamp},
     roster::Trust,
+    witness::ClosedRound,
 };
 
 use super::{
@@ -83,9 +85,38 @@ impl Party {
         derive(self.seed, purpose, self.disk.name.as_str(), self.drawn)
     }
 
+    /// The last round whose sum it has seen, if what it is asked builds on later ones.
+    pub(super) fn behind(&mut self, job: &JobId, ask: &Ask) -> Result<Option<u64>, MemberError> {
+        let Some(member) = &mut self.member else { return Ok(None) };
+        let Some((round, previous, session)) = ask.builds_on() else { return Ok(None) };
+        if member.is_closed(job)? {
+            return Ok(None);
+        }
+        member.behind(job, round, &previous, session)
+    }
+
+    /// Takes a closed round.
+    pub(super) fn absorb(
+        &mut self,
+        now: Timestamp,
+        job: &JobId,
+        (closed, signature): &(ClosedRound, Signature),
+    ) -> Result<(), MemberError> {
+        match &mut self.member {
+            Some(member) => member.absorb(now, job, closed, signature),
+            None => Ok(()),
+        }
+    }
+
+    /// What it tells the others after a rule was broken.
+    pub(super) fn object(&mut self, now: Timestamp, job: &JobId, round: u64, violation: &Violation) -> Option<Said> {
+        let objection = self.member.as_mut()?.object(now, job, round, violation).ok()??;
+        Some(Said::Object(Box::new(objection)))
+    }
+
     /// Does what it is asked, as a deployed participant does.
     pub(super) fn perform(&mut self, now: Timestamp, job: &JobId, ask: &Ask) -> Result<Option<Said>, MemberError> {
-        let secrets = [self.draw("sealing key"), self.draw("beacon nonce")];
+        let secrets = [self.draw("sealing key"), self.draw("beacon nonce"), self.draw("check key")];
         let seed = self.draw("contribution");
         let Some(member) = &mut self.member else { return Ok(None) };
         Ok(match ask {
@@ -132,6 +163,11 @@ impl Party {
                 Some(Said::Answer(Box::new(answer)))
             }
             Ask::Closed(outcome) => {
+                if let Ok((result_json, transcript)) = outcome
+                    && !member.is_closed(job)?
+                {
+                    member.check_result(job, result_json, transcript)?;
+                }
                 member.close(now, job, outcome.clone().map(|(_, transcript)| transcript))?;
                 self.closed = true;
                 None

@@ -1,0 +1,118 @@
+//! What a participant does with opened sums, and what it says when a rule was broken.
+
+use haihe_protocol::{
+    error::Fault,
+    message::Objection,
+    witness::{ClosedRound, Witness},
+};
+use serde::{Deserialize, Serialize};
+
+use super::*;
+
+/// What was answered last; written before the answer leaves.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AnswerRecord {
+    pub(super) answer: Answer,
+    /// Transcript that the question builds on: one question, however often it is asked.
+    pub(super) previous: Digest,
+    pub(super) contributors: Vec<PartyId>,
+}
+
+impl AnswerRecord {
+    /// Checks that answering for `contributors` gives nobody the difference of two sums.
+    pub(super) fn allows(&self, spec: &RoundSpec, contributors: &[PartyId]) -> Result<(), Violation> {
+        if self.previous == spec.previous && self.contributors != contributors {
+            return Err(Violation::SameQuestion { round: spec.round, before: self.answer.round });
+        }
+        Ok(())
+    }
+}
+
+impl Member {
+    fn witness(&self, job: &JobId, spec: &JobSpec, session: &Session) -> Result<Witness, MemberError> {
+        Ok(self.record(job, WITNESS)?.unwrap_or_else(|| Witness::begin(spec, session)))
+    }
+
+    pub(super) fn sealing_key(&self, job: &JobId) -> Result<SealingKey, MemberError> {
+        let sealing = self.joined(job)?.sealing_key.and_then(|k| hex::decode(k).ok());
+        let sealing = sealing.and_then(|k| <[u8; 32]>::try_from(k).ok());
+        let damaged = || MemberError::Record { name: RECORD.to_owned(), detail: "sealing key".to_owned() };
+        Ok(SealingKey::derive(&sealing.ok_or_else(damaged)?))
+    }
+
+    pub(super) fn check_key(&self, job: &JobId, session: &Session) -> Result<CheckKey, MemberError> {
+        Ok(session.check_key(&self.identity.party, &self.sealing_key(job)?)?)
+    }
+
+    /// The last round whose sum this participant has seen, if `previous` builds on later ones: those must be absorbed
+    /// before the next step is taken.
+    pub fn behind(
+        &mut self,
+        job: &JobId,
+        round: Option<u64>,
+        previous: &Digest,
+        session: Option<SessionParts>,
+    ) -> Result<Option<u64>, MemberError> {
+        let session = self.session(job, session)?;
+        let witness = self.witness(job, &self.spec(job)?, &session)?;
+        match round {
+            Some(got) if got <= witness.round => Err(Violation::StaleRound { got, at: witness.round }.into()),
+            _ => Ok(witness.is_behind(previous).then_some(witness.round)),
+        }
+    }
+
+    /// Takes the next closed round, once its sum and what it asked were checked. `None` if the coordinator has none to
+    /// show, which is for the step that follows to judge.
+    pub fn absorb(
+        &mut self,
+        now: Timestamp,
+        job: &JobId,
+        closed: &ClosedRound,
+        signature: &Signature,
+    ) -> Result<(), MemberError> {
+        let session = self.session(job, None)?;
+        let spec = self.spec(job)?;
+        let key = self.check_key(job, &session)?;
+        let witness = self.witness(job, &spec, &session)?.absorb(closed, signature, &session, &spec, &key)?;
+        let (round, transcript) = (witness.round, witness.transcript);
+        self.vault.put(job, WITNESS, &encode(&witness))?;
+        self.note(now, job, &Note::Witnessed { round, parties: closed.contributors.clone(), transcript })
+    }
+
+    /// A round must ask what follows from the sums that this participant has seen.
+    pub(super) fn expects(
+        &self,
+        job: &JobId,
+        job_spec: &JobSpec,
+        session: &Session,
+        spec: &RoundSpec,
+        task: &Task,
+    ) -> Result<(), MemberError> {
+        Ok(self.witness(job, job_spec, session)?.check(spec, task)?)
+    }
+
+    /// Checks that a published result is what the sums lead to.
+    pub fn check_result(&mut self, job: &JobId, result_json: &str, transcript: &Digest) -> Result<(), MemberError> {
+        let session = self.session(job, None)?;
+        Ok(self.witness(job, &self.spec(job)?, &session)?.check_result(result_json, transcript)?)
+    }
+
+    /// Notes that a rule was broken in a round, and signs what the others should know of it. `None` if there is no session
+    /// yet, or if the message was only old.
+    pub fn object(
+        &mut self,
+        now: Timestamp,
+        job: &JobId,
+        round: u64,
+        violation: &Violation,
+    ) -> Result<Option<Objection>, MemberError> {
+        if matches!(violation, Violation::StaleRound { .. }) {
+            return Ok(None);
+        }
+        let (against, reason): (Fault, String) = (violation.fault(), violation.to_string());
+        self.note(now, job, &Note::Objected { round, against, reason })?;
+        let Ok(session) = self.session(job, None) else { return Ok(None) };
+        let party = self.identity.party.clone();
+        Ok(Some(Objection::signed(&session, round, party, violation, &self.identity.key)))
+    }
+}
