@@ -56,9 +56,8 @@ impl Checkpoint {
 
     /// Signs the checkpoint. Whoever signs two of one origin that are not consistent gives evidence against itself:
     /// journal first, then sign.
-    pub fn sign(self, name: &KeyName, key: &SigningKey) -> SignedCheckpoint {
-        let signatures = vec![self.signature_line(name, key)];
-        SignedCheckpoint { checkpoint: self, signatures }
+    pub fn sign(&self, name: &KeyName, key: &SigningKey) -> SignedCheckpoint {
+        SignedCheckpoint { checkpoint: self.clone(), signatures: vec![self.signature_line(name, key)] }
     }
 
     /// Reads origin, size and root. There is one way to write each checkpoint.

@@ -50,13 +50,13 @@ pub enum ProofError {
         new: u64,
     },
     /// The proof ends before the root.
-    #[error("the proof of {found} hashes is too short for these sizes")]
+    #[error("the proof ends before the root of a log of this size (its hashes: {found})")]
     TooShort {
         /// How many hashes there are.
         found: usize,
     },
     /// The proof goes on after the root.
-    #[error("the proof of {found} hashes is too long for these sizes")]
+    #[error("the proof goes on after the root of a log of this size (its hashes: {found})")]
     TooLong {
         /// How many hashes there are.
         found: usize,
@@ -91,7 +91,8 @@ pub enum ProofError {
         /// Where the proof leads.
         found: RootHash,
     },
-    /// The proof does not end with the later log.
+    /// The proof does not end with the later log; or, where the earlier size is a power of two and the path starts from
+    /// the earlier root itself, does not begin with the earlier one.
     #[error("the proof leads to the later root {found}, not to {expected}")]
     WrongNewRoot {
         /// The later root.
@@ -102,6 +103,9 @@ pub enum ProofError {
 }
 
 /// Checks that entry `index` (from 0) of the log with this root and size is `leaf` (section 2.1.3.2).
+///
+/// Take size and root from one [`Checkpoint`](super::Checkpoint): a root does not bind its size, and sizes whose trees
+/// have the same shape along the path pass with the same proof.
 pub fn verify_inclusion(
     root: &RootHash,
     size: u64,

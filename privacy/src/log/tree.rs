@@ -11,7 +11,7 @@ pub struct RootHash(pub(super) [u8; 32]);
 
 /// An append-only Merkle tree. It keeps the hash of every complete subtree, 64 bytes an entry, and no entry.
 ///
-/// Appending costs two hashes on average; a root or a proof, at any size, at most `2 log2(size)`.
+/// Appending computes two hashes on average; a root or a proof, at any size, at most `log2(size)`.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     /// `levels[h][i]` is `MTH(D[i 2^h : (i + 1) 2^h])`.
