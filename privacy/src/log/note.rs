@@ -37,7 +37,7 @@ pub enum NoteError {
         limit: usize,
     },
     /// The text is no signed note.
-    #[error("the text is not a signed note: lines, an empty line, signature lines, and no control characters")]
+    #[error("the text is not a signed note: lines, an empty line, signature lines, each with its newline")]
     NotANote,
     /// A line after the empty one is no signature line.
     #[error("signature line {line} is not an em dash, a name and a base64 signature")]

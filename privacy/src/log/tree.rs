@@ -96,7 +96,7 @@ impl Log {
             let row = &mut self.levels[level];
             row.push(hash);
             match row.as_slice() {
-                [.., left, right] if row.len() % 2 == 0 => hash = RootHash::parent(left, right),
+                [.., left, right] if row.len().is_multiple_of(2) => hash = RootHash::parent(left, right),
                 _ => break,
             }
         }
