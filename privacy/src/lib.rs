@@ -4,6 +4,7 @@
 //! * [`seal`]: sealing a message for one party (RFC 9180 HPKE);
 //! * [`sign`], [`identity`]: who says so (Ed25519, X.509);
 //! * [`digest`]: transcripts, the only way in which this project hashes structured data;
+//! * [`log`]: the Merkle log over a job's journal, its proofs and signed checkpoints (RFC 9162, C2SP);
 //! * [`ring`]: the RLWE arithmetic below the secure sum, with its security estimate.
 //!
 //! The crate is pure: no clock, no input or output, no operating-system randomness and no `unsafe`. Seeds, random
@@ -13,6 +14,7 @@
 
 pub mod digest;
 pub mod identity;
+pub mod log;
 pub mod prg;
 pub mod ring;
 pub mod seal;

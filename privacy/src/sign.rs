@@ -1,13 +1,17 @@
 //! Signatures: Ed25519 (RFC 8032) over a [`Digest`] that its [`Transcript`](crate::Transcript) has already separated by
 //! domain.
 //!
+//! The one exception is a log's [`Checkpoint`], whose text is signed as it is, because tools of others check it. The two
+//! are never confused: a digest has 32 bytes, a checkpoint at least 49 (a line for its origin, one for its size, and the
+//! 44 characters of its root). Only the type [`Checkpoint`] gets there, so no text is signed that a peer chose.
+//!
 //! Verification is `verify_strict`: small-order keys and non-canonical encodings are refused, so a signature binds its
 //! signer to exactly one message (Chalkias, Garillot, Nikolaenko: "Taming the many EdDSAs", SSR 2020).
 
-use crate::digest::{Digest, HexError, deserialize_hex, parse_hex};
+use crate::digest::{Digest, HexError, parse_hex};
+use crate::log::Checkpoint;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding};
 use rand_core::CryptoRng;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -35,6 +39,12 @@ pub enum SignatureError {
         key: VerifyingKey,
         /// What should have been signed.
         digest: Digest,
+    },
+    /// The signature was not made by this key over this checkpoint, or is no signature by its length.
+    #[error("the signature over the checkpoint was not made by the key {key}")]
+    Checkpoint {
+        /// The key that should have signed.
+        key: VerifyingKey,
     },
 }
 
@@ -78,8 +88,17 @@ impl SigningKey {
 
     /// Signs a digest.
     pub fn sign(&self, digest: &Digest) -> Signature {
+        self.sign_bytes(digest.as_bytes())
+    }
+
+    /// Signs the text of a checkpoint, never 32 bytes long.
+    pub(crate) fn sign_checkpoint(&self, checkpoint: &Checkpoint) -> Signature {
+        self.sign_bytes(checkpoint.to_string().as_bytes())
+    }
+
+    fn sign_bytes(&self, message: &[u8]) -> Signature {
         use ed25519_dalek::Signer;
-        Signature(self.0.sign(digest.as_bytes()).to_bytes())
+        Signature(self.0.sign(message).to_bytes())
     }
 }
 
@@ -101,13 +120,30 @@ impl VerifyingKey {
 
     /// Checks that this key signed this digest.
     pub fn verify(&self, digest: &Digest, signature: &Signature) -> Result<(), SignatureError> {
+        self.verify_bytes(digest.as_bytes(), signature, SignatureError::Mismatch { key: *self, digest: *digest })
+    }
+
+    /// Checks that this key signed the text of this checkpoint.
+    pub(crate) fn verify_checkpoint(
+        &self,
+        checkpoint: &Checkpoint,
+        signature: &Signature,
+    ) -> Result<(), SignatureError> {
+        self.verify_bytes(checkpoint.to_string().as_bytes(), signature, SignatureError::Checkpoint { key: *self })
+    }
+
+    fn verify_bytes(
+        &self,
+        message: &[u8],
+        signature: &Signature,
+        mismatch: SignatureError,
+    ) -> Result<(), SignatureError> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(&self.0).map_err(|_| SignatureError::InvalidKey(*self))?;
         if key.is_weak() {
             return Err(SignatureError::InvalidKey(*self));
         }
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        key.verify_strict(digest.as_bytes(), &signature)
-            .map_err(|_| SignatureError::Mismatch { key: *self, digest: *digest })
+        key.verify_strict(message, &signature).map_err(|_| mismatch)
     }
 }
 
@@ -136,28 +172,29 @@ impl fmt::Debug for SigningKey {
 
 macro_rules! hex_text {
     ($type:ident, $length:literal) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&hex::encode(self.0))
             }
         }
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, concat!(stringify!($type), "({})"), hex::encode(&self.0[..6]))
             }
         }
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(&hex::encode(self.0))
             }
         }
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserialize_hex::<D, $length>(deserializer).map(Self)
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::digest::deserialize_hex::<D, $length>(deserializer).map(Self)
             }
         }
     };
 }
+pub(crate) use hex_text;
 hex_text!(VerifyingKey, 32);
 hex_text!(Signature, 64);
 

@@ -5,6 +5,9 @@
 //! the format.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "vectors/log.rs"]
+mod log;
+
 use haihe_privacy::secure_sum::{lattice::Lattice, shamir, *};
 use haihe_privacy::{Digest, SealingKey, SealingPublicKey, Signature, SigningKey, Transcript, VerifyingKey, prg, seal};
 use rand_chacha::ChaCha20Rng;
@@ -19,7 +22,7 @@ type Answer = Result<Value, String>;
 type Program = (&'static str, fn(&Value) -> Answer, fn() -> Vec<(&'static str, Value)>);
 
 /// The programs that the vectors run, by the first word of the file's name.
-const PROGRAMS: [Program; 8] = [
+const PROGRAMS: [Program; 9] = [
     ("transcript", transcript, transcript_inputs),
     ("sign", sign, sign_inputs),
     ("seal", open_sealed, seal_inputs),
@@ -28,6 +31,7 @@ const PROGRAMS: [Program; 8] = [
     ("committee", committee, committee_inputs),
     ("shamir", reconstruct, shamir_inputs),
     ("sum", secure_sum, sum_inputs),
+    ("log", log::log, log::log_inputs),
 ];
 
 fn directory() -> PathBuf {
