@@ -12,10 +12,12 @@ use std::{
 
 use haihe_privacy::{
     digest::Digest,
+    log::{ConsistencyProof, Log, LogError, NoteError, RootHash},
     secure_sum::{Adder, Scheme, ShareSum, SumContext, SumParameters},
     sign::{Signature, SigningKey},
 };
 use haihe_protocol::{
+    checkpoint::{self, TreeHead},
     error::Violation,
     id::{JobId, PartyId, Timestamp},
     journal::{Entry, Event, JournalError},
@@ -107,6 +109,10 @@ pub struct Engine {
     job: Job,
     next: u64,
     tip: Digest,
+    /// The journal's lines as a Merkle log.
+    log: Log,
+    /// Head of the journal at the beginning of the last round.
+    round_head: TreeHead,
     sum: Option<RunningSum>,
     /// The contribution that each party began to upload: a party sends one a round, so that nobody can fill the disk with
     /// many, or exchange the shares of one.
@@ -146,7 +152,38 @@ impl Engine {
         let job = Job::replay(entries, identity.trust.clone(), identity.certificate.clone())?;
         let tip = entries.last().map_or_else(Entry::genesis, |e| e.digest);
         let next = entries.len() as u64;
-        Ok(Self { identity, scheme, job, next, tip, sum: None, begun: BTreeMap::new() })
+        let (log, round_head) = (Log::new(), TreeHead { size: 0, root: RootHash::empty() });
+        let mut engine = Self { identity, scheme, job, next, tip, log, round_head, sum: None, begun: BTreeMap::new() };
+        for entry in entries {
+            engine.note(entry, matches!(entry.event()?, Event::RoundOpened { .. }));
+        }
+        Ok(engine)
+    }
+
+    /// Appends an entry to the log; a round's head covers everything up to the entry that opens it.
+    fn note(&mut self, entry: &Entry, opens_round: bool) {
+        self.log.append(entry.line().as_bytes());
+        if opens_round {
+            self.round_head = self.head();
+        }
+    }
+
+    /// Head of the journal now.
+    pub fn head(&self) -> TreeHead {
+        TreeHead { size: self.log.size(), root: self.log.root() }
+    }
+
+    /// The signed head of the journal at the beginning of the present round; of the whole journal once the job is over.
+    pub fn checkpoint(&self) -> Result<String, NoteError> {
+        let head = if self.job.is_over() { self.head() } else { self.round_head };
+        let signed =
+            checkpoint::sign(&self.identity.trust.federation, &self.job.head().job, &head, &self.identity.key)?;
+        Ok(signed.to_text())
+    }
+
+    /// That the journal of `new` entries begins with what it was at `old` entries.
+    pub fn consistency(&self, old: u64, new: u64) -> Result<ConsistencyProof, LogError> {
+        self.log.consistency(old, new)
     }
 
     /// The job's state.
@@ -229,7 +266,7 @@ impl Engine {
         if contribution.round < spec.round {
             return Ok(Err(Receipt::Late(format!("round {} is closed", contribution.round))));
         }
-        let contribution = Verified::contribution(contribution, &sealed_shares, session, spec)?;
+        let contribution = Verified::contribution(contribution, &sealed_shares, session, spec, &self.round_head)?;
         let (party, round) = (contribution.party.clone(), contribution.round);
         match self.begun.get(&party) {
             Some(known) if known.round == round && *known != *contribution => {
@@ -443,6 +480,7 @@ impl Engine {
                 Event::JobFinished { .. } | Event::JobFailed { .. } | Event::JobCancelled { .. } => Some(u64::MAX),
                 _ => None,
             };
+            self.note(&entry, matches!(event, Event::RoundOpened { .. }));
             self.job.apply(entry.at, event);
             self.next = entry.sequence + 1;
             self.tip = entry.digest;

@@ -62,7 +62,14 @@ pub enum Step {
     /// Nothing happens; the sender hears this.
     Answer(Receipt),
     /// This is carried out.
-    Command(Command),
+    Command(Box<Command>),
+}
+
+impl Step {
+    /// Carries out `command`.
+    pub fn command(command: Command) -> Self {
+        Step::Command(Box::new(command))
+    }
 }
 
 /// The present time.
@@ -211,7 +218,7 @@ impl Host {
             match step {
                 Step::Answer(receipt) => Ok(receipt),
                 Step::Command(command) => {
-                    let receipt = host.take(&mut engine, command).await?;
+                    let receipt = host.take(&mut engine, *command).await?;
                     host.settle(&mut engine).await?;
                     Ok(receipt)
                 }

@@ -97,7 +97,7 @@ impl Service {
     ) -> Result<Response<v1::Receipt>, Status> {
         let engine = self.host.job(job).await.map_err(status)?;
         let step = move |engine: &mut Engine, _: &dyn Blobs| match verify(engine) {
-            Ok(Some(command)) => Ok(Step::Command(command)),
+            Ok(Some(command)) => Ok(Step::command(command)),
             Ok(None) => Ok(Step::Answer(Receipt::Late("the coordinator does not ask for it any more".to_owned()))),
             Err(EngineError::Violation(v)) => Ok(Step::Answer(Receipt::Rejected(v.to_string()))),
             Err(other) => Err(other),
@@ -119,7 +119,7 @@ impl Service {
             Ok(Ok(upload)) => {
                 self.store_chunks(&upload, &mut parts).await?;
                 let finish = move |engine: &mut Engine, blobs: &dyn Blobs| {
-                    engine.finish_upload(upload, blobs).map(Step::Command)
+                    engine.finish_upload(upload, blobs).map(Step::command)
                 };
                 return self.host.carry_out(engine, finish).await.map_err(status);
             }
@@ -128,13 +128,13 @@ impl Service {
             Err(EngineError::Violation(v)) => {
                 let reason = v.to_string();
                 let reject = Command::Reject { party, round, reason: reason.clone() };
-                self.host.carry_out(engine, |_, _| Ok(Step::Command(reject))).await.map_err(status)?;
+                self.host.carry_out(engine, |_, _| Ok(Step::command(reject))).await.map_err(status)?;
                 return Ok(Receipt::Rejected(reason));
             }
             Err(other) => return Err(status(other.into())),
         };
         let late = format!("round {round} is closed; the contribution is counted as late and not used");
-        self.host.carry_out(engine, |_, _| Ok(Step::Command(command))).await.map_err(status)?;
+        self.host.carry_out(engine, |_, _| Ok(Step::command(command))).await.map_err(status)?;
         Ok(Receipt::Late(late))
     }
 
@@ -167,6 +167,7 @@ impl Service {
     fn directive(&self, engine: &Engine, party: &PartyId) -> Result<v1::Directive, Status> {
         use v1::directive::Ask;
         let job = engine.job();
+        let checkpoint = || engine.checkpoint().map_err(|e| Status::internal(format!("a checkpoint: {e}")));
         let ask = match job.directive(party) {
             Directive::Wait { awaiting } => Ask::Waiting(v1::Waiting { awaiting }),
             Directive::Offer { deadline } => Ask::JobOffer(v1::JobOffer {
@@ -179,6 +180,7 @@ impl Service {
             Directive::Contribute { spec, session } => Ask::Contribute(v1::ContributeRequest {
                 session: Some(wire::to_session(&session)),
                 spec: Some(wire::to_spec(&spec, &engine.sign_spec(&spec))),
+                checkpoint: checkpoint()?,
             }),
             Directive::Answer { spec, survivors, position, session } => {
                 let sealed = engine
@@ -194,6 +196,7 @@ impl Service {
                     signature: Bytes::copy_from_slice(engine.sign_survivors(&survivors).as_bytes()),
                     session: Some(wire::to_session(&session)),
                     spec: Some(wire::to_spec(&spec, &engine.sign_spec(&spec))),
+                    checkpoint: checkpoint()?,
                 })
             }
             Directive::Closed { outcome } => {
@@ -204,12 +207,14 @@ impl Service {
                         reason: String::new(),
                         result_json,
                         transcript: Bytes::copy_from_slice(transcript.as_bytes()),
+                        checkpoint: checkpoint()?,
                     },
                     Err((cancelled, reason)) => v1::JobClosed {
                         outcome: if cancelled { Outcome::Cancelled } else { Outcome::Failed }.into(),
                         reason,
                         result_json: String::new(),
                         transcript: Bytes::new(),
+                        checkpoint: checkpoint()?,
                     },
                 })
             }
@@ -437,6 +442,22 @@ impl Federation for Service {
         let parts = wire::to_closed_round(&closed, &signature).into_iter().map(Ok);
         Ok(Response::new(Box::pin(tokio_stream::iter(parts))))
     }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<v1::ConsistencyProofRequest>,
+    ) -> Result<Response<v1::ConsistencyProof>, Status> {
+        let party = self.participant(&request, &request.get_ref().party)?;
+        let m = request.into_inner();
+        let engine = self.host.job(&wire::job(&m.job_id)?).await.map_err(status)?;
+        let engine = engine.lock().await;
+        if !engine.job().is_member(&party) {
+            return Err(Status::permission_denied("the journal's proofs are for the parties of the session only"));
+        }
+        let proof = engine.consistency(m.old_size, m.new_size);
+        let proof = proof.map_err(|e| Status::failed_precondition(e.to_string()))?;
+        Ok(Response::new(v1::ConsistencyProof { hashes: proof.to_bytes().into() }))
+    }
 }
 
 #[tonic::async_trait]
@@ -512,7 +533,7 @@ impl Operations for Service {
         let reason: String = m.reason.chars().take(1000).collect();
         let engine = self.host.job(&job).await.map_err(status)?;
         let cancel = Command::Cancel { by, reason };
-        self.host.carry_out(engine, |_, _| Ok(Step::Command(cancel))).await.map_err(status)?;
+        self.host.carry_out(engine, |_, _| Ok(Step::command(cancel))).await.map_err(status)?;
         Ok(Response::new(self.status_of(&job).await?))
     }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use haihe_privacy::{
     digest::Digest,
+    log::RootHash,
     seal::SealingPublicKey,
     secure_sum::{CommitteeRule, ParameterSet},
     sign::Signature,
@@ -10,6 +11,7 @@ use haihe_privacy::{
 use haihe_proto::v1;
 use haihe_protocol::{
     check::{SEALED_KEY_BYTES, SealedCheckKey},
+    checkpoint::TreeHead,
     error::Fault,
     id::{JobId, PartyId},
     message::{Answer, Contribution, Objection, RoundSpec, SurvivorSet, share_digest},
@@ -116,6 +118,11 @@ pub(crate) fn objection(m: v1::Objection) -> Result<Objection, Status> {
     })
 }
 
+fn tree_head(m: Option<v1::TreeHead>) -> Result<TreeHead, Status> {
+    let m = m.ok_or_else(|| invalid("journal", "missing"))?;
+    Ok(TreeHead { size: m.size, root: RootHash::from_bytes(fixed("root", &m.root)?) })
+}
+
 /// The head of an upload: job, contribution, sealed shares. The sizes of the shares are checked against the round later;
 /// the message limit bounds them here.
 pub(crate) fn contribution(m: v1::ContributionHeader) -> Result<(JobId, Contribution, Vec<Vec<u8>>), Status> {
@@ -127,6 +134,7 @@ pub(crate) fn contribution(m: v1::ContributionHeader) -> Result<(JobId, Contribu
         commitment: digest("commitment", &m.commitment)?,
         ciphertext_bytes: m.ciphertext_bytes,
         share_digests: sealed.iter().map(|s| share_digest(s)).collect(),
+        journal: tree_head(m.journal)?,
         signature: signature(&m.signature)?,
     };
     Ok((job(&m.job_id)?, contribution, sealed))
@@ -225,6 +233,7 @@ pub(crate) fn to_survivors(s: &SurvivorSet) -> Vec<v1::Survivor> {
         commitment: bytes(c.commitment.as_bytes()),
         ciphertext_bytes: c.ciphertext_bytes,
         share_digests: c.share_digests.iter().map(|d| bytes(d.as_bytes())).collect(),
+        journal: Some(v1::TreeHead { size: c.journal.size, root: bytes(c.journal.root.as_bytes()) }),
         signature: bytes(c.signature.as_bytes()),
     };
     s.survivors.iter().map(survivor).collect()

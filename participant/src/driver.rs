@@ -408,7 +408,8 @@ impl Worker {
                 self.told("confirmed the roster", &receipt);
                 Ok(())
             }
-            Ask::Contribute { spec, signature, session } => {
+            Ask::Contribute { spec, signature, session, checkpoint } => {
+                self.pin(Some(spec.round), &checkpoint, session.clone()).await?;
                 self.catch_up(Some(spec.round), &spec.previous, session.clone()).await?;
                 self.ensure_data().await?;
                 let Some(loaded) = &self.loaded else { return Ok(()) };
@@ -423,7 +424,8 @@ impl Worker {
                 self.told(&format!("round {round}: contributed to {}", outgoing.step), &receipt);
                 Ok(())
             }
-            Ask::Answer { spec, spec_signature, survivors, signature, sealed_shares, session } => {
+            Ask::Answer { spec, spec_signature, survivors, signature, sealed_shares, session, checkpoint } => {
+                self.pin(Some(spec.round), &checkpoint, session.clone()).await?;
                 self.catch_up(Some(spec.round), &spec.previous, session.clone()).await?;
                 let (round, parties) = (spec.round, survivors.survivors.len());
                 let member = &mut self.member;
@@ -435,8 +437,22 @@ impl Worker {
                 self.told(&format!("round {round}: answered for the sum of {parties} parties"), &receipt);
                 Ok(())
             }
-            Ask::Closed { outcome } => self.closed(outcome).await,
+            Ask::Closed { outcome, checkpoint } => self.closed(outcome, &checkpoint).await,
         }
+    }
+
+    /// Pins the head of the coordinator's journal, after the coordinator proved that it extends the one before.
+    async fn pin(
+        &mut self,
+        round: Option<u64>,
+        checkpoint: &str,
+        session: Option<SessionParts>,
+    ) -> Result<(), StepError> {
+        let proof = match self.member.compare_checkpoint(&self.job, round, checkpoint, session)? {
+            Some((old, new)) => self.link.consistency(&self.job, old, new).await?,
+            None => None,
+        };
+        Ok(self.member.pin(now(), &self.job, round, checkpoint, proof.as_ref())?)
     }
 
     /// Fetches and checks the sums that `previous` builds on.
@@ -528,14 +544,14 @@ impl Worker {
         Ok(())
     }
 
-    async fn closed(&mut self, outcome: Result<(String, Digest), String>) -> Result<(), StepError> {
+    async fn closed(&mut self, outcome: Result<(String, Digest), String>, checkpoint: &str) -> Result<(), StepError> {
         if !self.member.has_joined(&self.job)? || self.member.is_closed(&self.job)? {
             return Ok(());
         }
         let job = self.job.short();
         match outcome {
             Ok((json, transcript)) => {
-                match self.checked_result(&json, &transcript).await {
+                match self.checked_result(&json, &transcript, checkpoint).await {
                     Ok(()) => {}
                     Err(error) if error.may_retry() => return Err(error),
                     // A result that cannot be used ends the job all the same: its keys are forgotten.
@@ -551,6 +567,13 @@ impl Worker {
                 }
             }
             Err(reason) => {
+                if self.member.has_session(&self.job)? {
+                    match self.pin(None, checkpoint, None).await {
+                        Err(error) if error.may_retry() => return Err(error),
+                        Err(error) => tracing::error!(%job, %error, "the journal of the stopped job"),
+                        Ok(()) => {}
+                    }
+                }
                 if self.member.close(now(), &self.job, Err(reason.clone()))? {
                     tracing::warn!(%job, reason, "the job is over without a result");
                 }
@@ -561,7 +584,8 @@ impl Worker {
     }
 
     /// Keeps the shared result if it is what the sums lead to.
-    async fn checked_result(&mut self, json: &str, transcript: &Digest) -> Result<(), StepError> {
+    async fn checked_result(&mut self, json: &str, transcript: &Digest, checkpoint: &str) -> Result<(), StepError> {
+        self.pin(None, checkpoint, None).await?;
         self.catch_up(None, transcript, None).await?;
         self.member.check_result(&self.job, json, transcript)?;
         self.keep_result(json).await
@@ -575,6 +599,9 @@ impl Worker {
         let result: ScorecardResult = serde_json::from_str(json).map_err(|e| unreadable(&e))?;
         result.scorecard.check().map_err(|e| unreadable(&e))?;
         write_whole(&folder.join("result.json"), json.as_bytes())?;
+        if let Some(note) = self.member.last_checkpoint(&self.job)? {
+            write_whole(&folder.join("checkpoint.txt"), note.as_bytes())?;
+        }
         let model = scorecard_json(&result.scorecard).map_err(|e| unreadable(&e))?;
         write_whole(&folder.join("scorecard.json"), model.as_bytes())?;
         write_whole(&folder.join("scorecard.csv"), scorecard_csv(&result.scorecard).as_bytes())?;

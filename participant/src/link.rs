@@ -5,6 +5,7 @@ use std::{io::Read, time::Duration};
 use bytes::Bytes;
 use haihe_privacy::{
     digest::Digest,
+    log::{ConsistencyProof, RootHash},
     seal::SealingPublicKey,
     secure_sum::{Adversary, CommitteeRule, ParameterSet, SumParameters},
     sign::Signature,
@@ -15,6 +16,7 @@ use haihe_proto::{
 };
 use haihe_protocol::{
     check::{SEALED_KEY_BYTES, SealedCheckKey},
+    checkpoint::TreeHead,
     contribution::Prepared,
     error::Fault,
     id::{JobId, PartyId, Timestamp},
@@ -110,6 +112,8 @@ pub enum Ask {
         signature: Signature,
         /// The session.
         session: Option<SessionParts>,
+        /// Head of the coordinator's journal, a signed note.
+        checkpoint: String,
     },
     /// Answer for a survivor set.
     Answer {
@@ -125,11 +129,15 @@ pub enum Ask {
         sealed_shares: Vec<Vec<u8>>,
         /// The session.
         session: Option<SessionParts>,
+        /// Head of the coordinator's journal, a signed note.
+        checkpoint: String,
     },
     /// The job is over.
     Closed {
         /// Result and last transcript, or why it stopped.
         outcome: Result<(String, Digest), String>,
+        /// Head of the coordinator's whole journal, a signed note.
+        checkpoint: String,
     },
 }
 
@@ -320,6 +328,18 @@ impl Link {
         present("head", closed).map(Some)
     }
 
+    /// That the coordinator's journal of `new` entries begins with what it was at `old` entries, as the coordinator proves
+    /// it; `None` if it cannot.
+    pub async fn consistency(&self, job: &JobId, old: u64, new: u64) -> Result<Option<ConsistencyProof>, LinkError> {
+        let (job_id, party) = (job.to_string(), self.party.to_string());
+        let request = v1::ConsistencyProofRequest { job_id, party, old_size: old, new_size: new };
+        match self.call(self.client.clone().get_consistency_proof(request)).await {
+            Err(LinkError::Status { status, .. }) if status.code() == Code::FailedPrecondition => Ok(None),
+            Err(error) => Err(error),
+            Ok(proof) => ConsistencyProof::from_bytes(&proof.hashes).map(Some).map_err(|e| malformed("hashes", e)),
+        }
+    }
+
     /// Uploads a contribution, from where an earlier attempt broke off.
     pub async fn contribute(
         &self,
@@ -346,6 +366,7 @@ impl Link {
             commitment: bytes(c.commitment.as_bytes()),
             ciphertext_bytes: c.ciphertext_bytes,
             sealed_shares: prepared.sealed_shares.iter().map(|s| bytes(s)).collect(),
+            journal: Some(v1::TreeHead { size: c.journal.size, root: bytes(c.journal.root.as_bytes()) }),
             signature: bytes(c.signature.as_bytes()),
         };
         let start = status.stored_bytes.min(c.ciphertext_bytes);
@@ -556,6 +577,10 @@ fn survivor(m: v1::Survivor, round: u64, spec: Digest) -> Result<Contribution, L
         commitment: digest("commitment", &m.commitment)?,
         ciphertext_bytes: m.ciphertext_bytes,
         share_digests: m.share_digests.iter().map(|d| digest("share_digests", d)).collect::<Result<_, _>>()?,
+        journal: {
+            let head = present("journal", m.journal)?;
+            TreeHead { size: head.size, root: RootHash::from_bytes(fixed("root", &head.root)?) }
+        },
         signature: signature(&m.signature)?,
     })
 }
@@ -569,7 +594,8 @@ fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
         Wire::Roster(r) => Ask::Roster(roster(r)?),
         Wire::Contribute(c) => {
             let (spec, signature) = spec(present("spec", c.spec)?)?;
-            Ask::Contribute { spec, signature, session: c.session.map(session).transpose()? }
+            let checkpoint = c.checkpoint;
+            Ask::Contribute { spec, signature, session: c.session.map(session).transpose()?, checkpoint }
         }
         Wire::Answer(a) => {
             let (spec, spec_signature) = spec(present("spec", a.spec)?)?;
@@ -587,6 +613,7 @@ fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
                 signature: signature(&a.signature)?,
                 sealed_shares: a.sealed_shares.iter().map(|s| s.to_vec()).collect(),
                 session: a.session.map(session).transpose()?,
+                checkpoint: a.checkpoint,
             }
         }
         Wire::JobClosed(c) => Ask::Closed {
@@ -594,6 +621,7 @@ fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
                 Outcome::Finished => Ok((c.result_json, digest("transcript", &c.transcript)?)),
                 _ => Err(c.reason),
             },
+            checkpoint: c.checkpoint,
         },
     };
     Ok((id, ask))

@@ -147,6 +147,7 @@ const PINNED: &str = "roster-pin.json";
 const SESSION: &str = "session.json";
 const ROUND: &str = "round.json";
 const CIPHERTEXT: &str = "round.ciphertext";
+const HEAD: &str = "journal-head.json";
 const WITNESS: &str = "witness.json";
 const ANSWERED: &str = "answered.json";
 const JOURNAL: &str = "journal.jsonl";
@@ -421,11 +422,12 @@ impl Member {
         let values = task.perform(&job_spec, table, index, session.parties())?;
         let quantiser = task.quantiser(&job_spec, session.parties())?;
         let check = self.check_key(job, &session)?;
+        let journal = self.head_of(job, spec.round)?;
         let mut spool = self.vault.spool(job, CIPHERTEXT)?;
         let prepared = contribution::contribute(
             &*self.scheme,
             &session,
-            &spec,
+            (&spec, &journal),
             &quantiser,
             &values,
             &me,
@@ -478,7 +480,8 @@ impl Member {
         let (spec, task) = spec.verify(spec_signature, &session, &job_spec)?;
         self.expects(job, &job_spec, &session, &spec, &task)?;
         let me = self.identity.party.clone();
-        let survivors = survivors.verify(signature, sealed_shares, &me, &session, &spec)?;
+        let journal = self.head_of(job, spec.round)?;
+        let survivors = survivors.verify(signature, sealed_shares, &me, &session, &spec, &journal)?;
         self.check_own_view(job, &spec, &survivors)?;
         let digest = survivors.digest();
         let parties = survivors.survivors.len() as u32;

@@ -9,10 +9,11 @@ use haihe_privacy::{
     secure_sum::{
         CheckKey, EncryptError, KeyShare, QuantiseError, Quantiser, Scheme, ShareSum, SumContext, check_slots,
     },
-    sign::SigningKey,
+    sign::{Signature, SigningKey},
 };
 
 use crate::{
+    checkpoint::TreeHead,
     error::Violation,
     id::PartyId,
     message::{Answer, Contribution, RoundSpec, SurvivorSet, Verified, share_digest},
@@ -71,7 +72,7 @@ fn derive_seed(seed: &[u8; 32], purpose: &str) -> [u8; 32] {
 pub fn contribute<E: std::error::Error>(
     scheme: &dyn Scheme,
     session: &Session,
-    spec: &Verified<RoundSpec>,
+    (spec, journal): (&Verified<RoundSpec>, &TreeHead),
     quantiser: &Quantiser,
     values: &[f64],
     me: &PartyId,
@@ -126,16 +127,17 @@ pub fn contribute<E: std::error::Error>(
         let plain = share.to_bytes();
         sealed_shares.push(seal(&mut rng, &entry.sealing_key, &session.digest(), context.as_bytes(), &plain)?);
     }
-    let contribution = Contribution::signed(
-        me.clone(),
-        spec.round,
-        spec_digest,
-        Digest::from_bytes(*hash.finalize().as_bytes()),
-        parameters.ciphertext_bytes() as u64,
-        sealed_shares.iter().map(|s| share_digest(s)).collect(),
-        key,
-    );
-    Ok(Prepared { contribution, sealed_shares })
+    let contribution = Contribution {
+        party: me.clone(),
+        round: spec.round,
+        spec: spec_digest,
+        commitment: Digest::from_bytes(*hash.finalize().as_bytes()),
+        ciphertext_bytes: parameters.ciphertext_bytes() as u64,
+        share_digests: sealed_shares.iter().map(|s| share_digest(s)).collect(),
+        journal: *journal,
+        signature: Signature::from_bytes([0; 64]),
+    };
+    Ok(Prepared { contribution: contribution.signed(key), sealed_shares })
 }
 
 /// Opens the sealed shares of the survivors and signs their sum.

@@ -5,12 +5,13 @@ use std::fmt;
 use haihe_privacy::{
     digest::Digest,
     identity::IdentityError,
+    log::{NoteError, ProofError},
     secure_sum::{CapacityError, CommitteeError},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::PartyId;
+use crate::{checkpoint::TreeHead, id::PartyId};
 
 /// Whose fault an error is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,6 +171,47 @@ pub enum Violation {
         /// Round.
         round: u64,
     },
+    /// A checkpoint that cannot be read or does not verify.
+    #[error("the checkpoint that the coordinator sent with round {round} is not acceptable: {source}")]
+    Checkpoint {
+        /// Round; 0 at the end of the job.
+        round: u64,
+        /// What is wrong.
+        source: NoteError,
+    },
+    /// A round without the checkpoint of its beginning.
+    #[error("the coordinator asks for round {round} and showed no checkpoint of its journal for it")]
+    NoCheckpoint {
+        /// Round.
+        round: u64,
+    },
+    /// A journal that is shorter than it was, or that does not contain what it contained.
+    #[error(
+        "the coordinator rewrote its journal: the checkpoint of {new_size} entries does not extend the one of \
+         {pinned_size} entries that this participant pinned ({source})"
+    )]
+    Rewritten {
+        /// Entries pinned.
+        pinned_size: u64,
+        /// Entries now.
+        new_size: u64,
+        /// What does not fit.
+        source: ProofError,
+    },
+    /// A contributor pinned another head of the journal for this round.
+    #[error(
+        "{party} was shown a journal of {} entries with root {}, this participant one of {} with root {}: the \
+         coordinator keeps two histories",
+        theirs.size, theirs.root, ours.size, ours.root
+    )]
+    OtherJournal {
+        /// Who.
+        party: PartyId,
+        /// What it signed.
+        theirs: TreeHead,
+        /// What was pinned here.
+        ours: TreeHead,
+    },
     /// A round that builds on other sums than those that this participant saw.
     #[error(
         "round {round} builds on history {got}, this participant's ends with {known}: the coordinator shows the parties \
@@ -297,6 +339,12 @@ pub enum Violation {
         /// Index of the chunk.
         chunk: usize,
     },
+    /// A contribution that names another head of the journal than its round's.
+    #[error("{party} signed another head of the journal than the one that this round began with")]
+    PinnedJournal {
+        /// Who.
+        party: PartyId,
+    },
     /// A second, different contribution.
     #[error("{party} sent a second, different contribution for round {round}")]
     SecondContribution {
@@ -385,6 +433,7 @@ impl Violation {
             | V::SecondContribution { party, .. }
             | V::NotInCommittee { party }
             | V::MalformedAnswer { party }
+            | V::PinnedJournal { party }
             | V::CheckKey { party }
             | V::CheckKeyPresence { party }
             | V::OtherSurvivorSet { party } => Fault::Participant(party.clone()),
@@ -402,6 +451,10 @@ impl Violation {
             | V::TooFewSurvivors { .. }
             | V::SecondSurvivorSet { .. }
             | V::OtherHistory { .. }
+            | V::Checkpoint { .. }
+            | V::NoCheckpoint { .. }
+            | V::Rewritten { .. }
+            | V::OtherJournal { .. }
             | V::UnexpectedTask { .. }
             | V::WrongSum { .. }
             | V::WrongResult

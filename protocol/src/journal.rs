@@ -235,6 +235,14 @@ impl Entry {
         Transcript::new("haihe/v1/journal-entry").digest(previous).u64(sequence).u64(at.0).str(body).finish()
     }
 
+    /// The entry as a line of `journal.jsonl`, without its end: the leaf of the Merkle log.
+    ///
+    /// # Panics
+    /// Never: entries are plain data and always encode.
+    pub fn line(&self) -> String {
+        serde_json::to_string(self).expect("entries are plain data with string keys")
+    }
+
     /// The event.
     pub fn event<E: serde::de::DeserializeOwned>(&self) -> Result<E, JournalError> {
         serde_json::from_str(&self.body_json)

@@ -6,12 +6,13 @@
 //! * [`job`]: what the parties are asked to agree to.
 //! * [`roster`]: who takes part; a [`roster::Session`] exists only once every signature on it was verified.
 //! * [`message`]: the messages M1 to M4 of a round and objections, received and, as [`verified::Verified`] values, checked.
-//! * [`state`]: the coordinator's side as decide/apply over [`journal`] events.
+//! * [`state`]: the coordinator's side as decide/apply over [`journal`] events; [`checkpoint`]: the journal as a Merkle log.
 //! * [`contribution`]: the participant's side of one round; [`witness`]: what it makes of the opened sums, checked with a
 //!   key that [`check`] keeps from the coordinator.
 //! * [`horizontal`]: what is computed, round by round.
 
 pub mod check;
+pub mod checkpoint;
 pub mod contribution;
 pub mod error;
 pub mod horizontal;

@@ -9,6 +9,7 @@ use haihe_privacy::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    checkpoint::{TreeHead, same_head},
     error::{Fault, Violation},
     horizontal::Task,
     id::{JobId, PartyId, Timestamp},
@@ -112,6 +113,8 @@ pub struct Contribution {
     pub ciphertext_bytes: u64,
     /// Digests of the sealed shares, in committee order.
     pub share_digests: Vec<Digest>,
+    /// The journal's head that the contributor pinned for this round.
+    pub journal: TreeHead,
     /// By the contributor, over everything above.
     pub signature: Signature,
 }
@@ -122,43 +125,22 @@ pub fn share_digest(sealed: &[u8]) -> Digest {
 }
 
 impl Contribution {
-    fn to_sign(
-        party: &PartyId,
-        round: u64,
-        spec: &Digest,
-        commitment: &Digest,
-        bytes: u64,
-        shares: &[Digest],
-    ) -> Digest {
-        let mut t = Transcript::new("haihe/v1/contribution")
-            .str(party.as_str())
-            .u64(round)
-            .digest(spec)
-            .digest(commitment)
-            .u64(bytes)
-            .u64(shares.len() as u64);
-        for share in shares {
-            t = t.digest(share);
-        }
-        t.finish()
-    }
-
-    /// Signs a contribution.
-    pub fn signed(
-        party: PartyId,
-        round: u64,
-        spec: Digest,
-        commitment: Digest,
-        ciphertext_bytes: u64,
-        share_digests: Vec<Digest>,
-        key: &SigningKey,
-    ) -> Self {
-        let signature = key.sign(&Self::to_sign(&party, round, &spec, &commitment, ciphertext_bytes, &share_digests));
-        Self { party, round, spec, commitment, ciphertext_bytes, share_digests, signature }
-    }
-
+    /// What the contributor signs: every field but the signature.
     fn digest(&self) -> Digest {
-        Self::to_sign(&self.party, self.round, &self.spec, &self.commitment, self.ciphertext_bytes, &self.share_digests)
+        let t = Transcript::new("haihe/v1/contribution")
+            .str(self.party.as_str())
+            .u64(self.round)
+            .digest(&self.spec)
+            .digest(&self.commitment)
+            .u64(self.ciphertext_bytes)
+            .u64(self.share_digests.len() as u64);
+        let t = self.share_digests.iter().fold(t, |t, share| t.digest(share));
+        t.u64(self.journal.size).bytes(self.journal.root.as_bytes()).finish()
+    }
+
+    /// Signs a contribution; whatever signature it carries is replaced.
+    pub fn signed(self, key: &SigningKey) -> Self {
+        Self { signature: key.sign(&self.digest()), ..self }
     }
 
     fn check(&self, session: &Session, spec: &RoundSpec, spec_digest: &Digest) -> Result<u32, Violation> {
@@ -194,8 +176,12 @@ impl Verified<Contribution> {
         sealed_shares: &[Vec<u8>],
         session: &Session,
         spec: &RoundSpec,
+        journal: &TreeHead,
     ) -> Result<Self, Violation> {
         contribution.check(session, spec, &spec.digest())?;
+        if contribution.journal != *journal {
+            return Err(Violation::PinnedJournal { party: contribution.party });
+        }
         let party = || contribution.party.clone();
         let needed = session.committee().len();
         if sealed_shares.len() != needed {
@@ -249,7 +235,7 @@ impl SurvivorSet {
     }
 
     /// What a committee member checks before it answers: enough survivors, each in the roster, each signature over the
-    /// very specification that this member saw, each sealed share the one that was signed.
+    /// very specification and the very head of the journal that this member saw, each sealed share the one that was signed.
     pub fn verify(
         self,
         signature: &Signature,
@@ -257,6 +243,7 @@ impl SurvivorSet {
         me: &PartyId,
         session: &Session,
         spec: &RoundSpec,
+        journal: &TreeHead,
     ) -> Result<Verified<SurvivorSet>, Violation> {
         session
             .coordinator_key()
@@ -290,6 +277,7 @@ impl SurvivorSet {
             }
             last = Some(&survivor.party);
             survivor.check(session, spec, &spec_digest)?;
+            same_head(&survivor.party, &survivor.journal, journal)?;
             if share_digest(sealed) != survivor.share_digests[position as usize] {
                 return Err(Violation::ShareDigest { party: survivor.party.clone() });
             }

@@ -4,12 +4,14 @@ use std::{convert::Infallible, sync::OnceLock};
 
 use haihe_privacy::{
     Digest,
+    log::RootHash,
     seal::SealingKey,
     secure_sum::{Scheme as _, ShareSum, SumContext, SumParameters, plain::NoSecurity},
     sign::{Signature, SigningKey},
 };
 use haihe_protocol::{
     check::SealedCheckKey,
+    checkpoint::TreeHead,
     contribution::{self, Prepared},
     error::{Fault, Violation},
     horizontal::{Plan, Task, scorecard},
@@ -24,6 +26,7 @@ use rcgen::{
 };
 
 const NOW: Timestamp = Timestamp(1_780_000_000_000);
+const HEAD: TreeHead = TreeHead { size: 9, root: RootHash::from_bytes([9; 32]) };
 const JOB: &str = r#"
 [job]
 name = "test"
@@ -132,7 +135,7 @@ fn build() -> Scene {
         contribution::contribute(
             &NoSecurity,
             &session,
-            &verified,
+            (&verified, &HEAD),
             &quantiser,
             &values,
             &parties[i],
@@ -152,7 +155,8 @@ fn build() -> Scene {
     let sealed: Vec<Vec<u8>> = prepared.iter().map(|p| p.sealed_shares[0].clone()).collect();
     let answer = |i: usize| {
         let sealed: Vec<Vec<u8>> = prepared.iter().map(|p| p.sealed_shares[i].clone()).collect();
-        let set = survivors.clone().verify(&survivors.sign(&coordinator), &sealed, &parties[i], &session, &round);
+        let set =
+            survivors.clone().verify(&survivors.sign(&coordinator), &sealed, &parties[i], &session, &round, &HEAD);
         let set = set.expect("verifies");
         let answer = contribution::answer(&set, &sealed, &session, &round, &parties[i], &sealing[i], &keys[i]);
         let bytes = answer.expect("an answer").share_sum;
@@ -227,7 +231,7 @@ impl Scene {
         let mut prepared = self.prepared[1].clone();
         change(&mut prepared);
         let Prepared { contribution, sealed_shares } = prepared;
-        Verified::contribution(contribution, &sealed_shares, &self.session, &self.round).expect_err("refused")
+        Verified::contribution(contribution, &sealed_shares, &self.session, &self.round, &HEAD).expect_err("refused")
     }
 
     /// A survivor set that the coordinator itself altered and signed, as the first party checks it.
@@ -235,13 +239,13 @@ impl Scene {
         let (mut survivors, mut sealed) = (self.survivors.clone(), self.sealed.clone());
         change(&mut survivors, &mut sealed);
         let signature = survivors.sign(&self.coordinator);
-        survivors.verify(&signature, &sealed, &self.party(0), &self.session, &self.round).expect_err("refused")
+        survivors.verify(&signature, &sealed, &self.party(0), &self.session, &self.round, &HEAD).expect_err("refused")
     }
 
     fn answer(&self) -> Answer {
         let signature = self.survivors.sign(&self.coordinator);
         let me = self.party(0);
-        let set = self.survivors.clone().verify(&signature, &self.sealed, &me, &self.session, &self.round);
+        let set = self.survivors.clone().verify(&signature, &self.sealed, &me, &self.session, &self.round, &HEAD);
         let set = set.expect("the true set verifies");
         contribution::answer(&set, &self.sealed, &self.session, &self.round, &me, &self.sealing[0], &self.keys[0])
             .expect("an answer")
@@ -258,7 +262,7 @@ impl Scene {
 fn honest_messages_verify() {
     let s = scene();
     for p in &s.prepared {
-        let checked = Verified::contribution(p.contribution.clone(), &p.sealed_shares, &s.session, &s.round);
+        let checked = Verified::contribution(p.contribution.clone(), &p.sealed_shares, &s.session, &s.round, &HEAD);
         assert!(checked.is_ok(), "{checked:?}");
     }
     assert!(Verified::answer(s.answer(), &s.survivors.digest(), &s.session, &s.round).is_ok());
@@ -462,7 +466,8 @@ fn contributions() {
 fn survivor_sets() {
     let s = scene();
     let me = s.party(0);
-    let v = s.survivors.clone().verify(&bad_signature(), &s.sealed, &me, &s.session, &s.round).expect_err("refused");
+    let v =
+        s.survivors.clone().verify(&bad_signature(), &s.sealed, &me, &s.session, &s.round, &HEAD).expect_err("refused");
     assert_eq!(v, Violation::CoordinatorSignature { message: "survivor set" });
     let v = s.survivors(|set, sealed| {
         set.survivors.pop();
@@ -478,6 +483,16 @@ fn survivor_sets() {
     assert!(matches!(v, Violation::RosterOrder { .. }), "nobody counts twice");
     let v = s.survivors(|set, _| set.survivors[1].commitment = Digest::from_bytes([0; 32]));
     assert_eq!(v, Violation::Signature { party: s.party(1), message: "contribution" });
+    // A contributor that was shown another history signed another head of the journal.
+    let forked = TreeHead { root: RootHash::from_bytes([8; 32]), ..HEAD };
+    let mut other = s.survivors.survivors[1].clone();
+    other.journal = forked;
+    let other = other.signed(&s.keys[1]);
+    let v = s.survivors(|set, _| set.survivors[1] = other.clone());
+    assert_eq!(v, Violation::OtherJournal { party: s.party(1), theirs: forked, ours: HEAD });
+    assert_eq!(v.fault(), Fault::Coordinator);
+    let v = s.contribution(|p| p.contribution = other);
+    assert_eq!(v, Violation::PinnedJournal { party: s.party(1) });
     // A contributor that was shown another specification signed another digest.
     let v = s.survivors(|set, _| set.survivors[1].spec = Digest::from_bytes([0; 32]));
     assert_eq!(v, Violation::OtherSpec { party: s.party(1), round: 1 });
@@ -504,7 +519,7 @@ fn answers() {
     assert!(matches!(s.answered(|a| a.spec = Digest::from_bytes([0; 32])), Violation::OtherSpec { .. }));
     // A share that was sealed for somebody else does not open.
     let signature = s.survivors.sign(&s.coordinator);
-    let set = s.survivors.clone().verify(&signature, &s.sealed, &party, &s.session, &s.round).expect("verifies");
+    let set = s.survivors.clone().verify(&signature, &s.sealed, &party, &s.session, &s.round, &HEAD).expect("verifies");
     let v = contribution::answer(&set, &s.sealed, &s.session, &s.round, &party, &s.sealing[1], &s.keys[0]);
     let v = v.expect_err("refused");
     assert!(matches!(v, Violation::ShareUnreadable { .. }), "{v}");

@@ -348,8 +348,16 @@ impl Federation {
         self.at(down_ms.max(1), Step::PartyRestarts(party));
     }
 
-    /// Shows a participant the sums that `ask` builds on. False if the coordinator cannot be reached.
+    /// Shows a participant how the journal grew, and the sums that `ask` builds on. False if the coordinator cannot be reached.
     fn catch_up(&mut self, party: usize, ask: &Ask) -> Result<bool, MemberError> {
+        let proof = match self.parties[party].compare_checkpoint(&self.job, ask)? {
+            None => None,
+            Some((old, new)) => match self.coordinator.consistency(old, new) {
+                Ok(proof) => proof,
+                Err(_) => return Ok(false),
+            },
+        };
+        self.parties[party].pin(self.now, &self.job, ask, proof.as_ref())?;
         while let Some(after) = self.parties[party].behind(&self.job, ask)? {
             let closed = match self.coordinator.closed_round(after) {
                 Ok(Some(closed)) => closed,

@@ -73,7 +73,7 @@ impl Puppet {
             match ask {
                 Ask::Wait { .. } => {}
                 Ask::Offer { toml, opened, .. } => {
-                    let secrets = [self.seed(), self.seed()];
+                    let secrets = [self.seed(), self.seed(), self.seed()];
                     let join = self
                         .member
                         .join(now(), &job, Offer { toml: &toml, opened, by: "pilot-operator" }, 1, secrets)
@@ -84,7 +84,11 @@ impl Puppet {
                     let confirmation = self.member.confirm(now(), &job, &roster).expect("confirm");
                     assert_eq!(self.link.confirm(&confirmation).await.expect("sent"), Receipt::Accepted);
                 }
-                Ask::Contribute { spec, signature, session } => {
+                Ask::Contribute { spec, signature, session, checkpoint } => {
+                    let round = Some(spec.round);
+                    let proof = self.member.compare_checkpoint(&job, round, &checkpoint, session.clone());
+                    assert_eq!(proof.expect("a checkpoint"), None, "nothing was pinned before the first round");
+                    self.member.pin(now(), &job, round, &checkpoint, None).expect("pinned");
                     let seed = self.seed();
                     let table = self.table.clone();
                     let outgoing = self.member.contribute(now(), &job, spec, &signature, session, &table, seed);

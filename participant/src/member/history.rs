@@ -1,6 +1,8 @@
 //! What a participant does with opened sums, and what it says when a rule was broken.
 
+use haihe_privacy::log::{ConsistencyProof, verify_consistency};
 use haihe_protocol::{
+    checkpoint::{self, TreeHead},
     error::Fault,
     message::Objection,
     witness::{ClosedRound, Witness},
@@ -16,6 +18,16 @@ pub(super) struct AnswerRecord {
     /// Transcript that the question builds on: one question, however often it is asked.
     pub(super) previous: Digest,
     pub(super) contributors: Vec<PartyId>,
+}
+
+/// The coordinator's journal as it was last seen.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct HeadRecord {
+    /// The round that began with it.
+    round: u64,
+    head: TreeHead,
+    /// The signed note.
+    note: String,
 }
 
 impl AnswerRecord {
@@ -42,6 +54,90 @@ impl Member {
 
     pub(super) fn check_key(&self, job: &JobId, session: &Session) -> Result<CheckKey, MemberError> {
         Ok(session.check_key(&self.identity.party, &self.sealing_key(job)?)?)
+    }
+
+    fn pinned(&self, job: &JobId) -> Result<Option<HeadRecord>, MemberError> {
+        self.record(job, HEAD)
+    }
+
+    /// Reads a checkpoint that came with a round, or with the job's end. Gives the sizes between which the coordinator
+    /// must prove that it only appended, or `None` if nothing is to be proved.
+    pub fn compare_checkpoint(
+        &mut self,
+        job: &JobId,
+        round: Option<u64>,
+        text: &str,
+        session: Option<SessionParts>,
+    ) -> Result<Option<(u64, u64)>, MemberError> {
+        let head = self.checkpoint(job, round, text, session)?;
+        let Some(pinned) = self.pinned(job)? else { return Ok(None) };
+        match round {
+            Some(got) if got < pinned.round => Err(Violation::StaleRound { got, at: pinned.round }.into()),
+            _ if head == pinned.head => Ok(None),
+            _ => Ok(Some((pinned.head.size, head.size))),
+        }
+    }
+
+    fn checkpoint(
+        &mut self,
+        job: &JobId,
+        round: Option<u64>,
+        text: &str,
+        session: Option<SessionParts>,
+    ) -> Result<TreeHead, MemberError> {
+        let session = self.session(job, session)?;
+        let federation = &self.identity.trust.federation;
+        let head = checkpoint::verify(text, federation, job, session.coordinator_key());
+        Ok(head.map_err(|source| Violation::Checkpoint { round: round.unwrap_or(0), source })?)
+    }
+
+    /// Pins a checkpoint. `proof` is needed if an earlier one of another size is pinned.
+    pub fn pin(
+        &mut self,
+        now: Timestamp,
+        job: &JobId,
+        round: Option<u64>,
+        text: &str,
+        proof: Option<&ConsistencyProof>,
+    ) -> Result<(), MemberError> {
+        let head = self.checkpoint(job, round, text, None)?;
+        let pinned = self.pinned(job)?;
+        if let Some(pinned) = &pinned
+            && pinned.head != head
+        {
+            // Without a proof nothing but the same head would be acceptable.
+            let proof = proof.cloned().unwrap_or_default();
+            if let Err(source) = verify_consistency(pinned.head.pair(), head.pair(), &proof) {
+                let (pinned_size, new_size) = (pinned.head.size, head.size);
+                return Err(Violation::Rewritten { pinned_size, new_size, source }.into());
+            }
+        }
+        let round = round.unwrap_or(u64::MAX);
+        let record = HeadRecord { round, head, note: text.to_owned() };
+        if pinned.as_ref() != Some(&record) {
+            self.vault.put(job, HEAD, &encode(&record))?;
+            self.note(now, job, &Note::Pinned { size: head.size, root: head.root })?;
+        }
+        Ok(())
+    }
+
+    /// True once the session was verified here: before that there is nobody whose signature could be checked.
+    pub fn has_session(&self, job: &JobId) -> Result<bool, MemberError> {
+        Ok(self.vault.get(job, SESSION)?.is_some())
+    }
+
+    /// The last pinned checkpoint, a signed note, for whoever audits the coordinator's journal.
+    pub fn last_checkpoint(&self, job: &JobId) -> Result<Option<String>, MemberError> {
+        Ok(self.pinned(job)?.map(|pinned| pinned.note))
+    }
+
+    /// The head that was pinned for a round.
+    pub(super) fn head_of(&self, job: &JobId, round: u64) -> Result<TreeHead, MemberError> {
+        match self.pinned(job)? {
+            Some(pinned) if pinned.round == round => Ok(pinned.head),
+            Some(pinned) if pinned.round > round => Err(Violation::StaleRound { got: round, at: pinned.round }.into()),
+            _ => Err(Violation::NoCheckpoint { round }.into()),
+        }
     }
 
     /// The last round whose sum this participant has seen, if `previous` builds on later ones: those must be absorbed

@@ -1,6 +1,6 @@
 //! What a participant writes into its own journal.
 
-use haihe_privacy::digest::Digest;
+use haihe_privacy::{digest::Digest, log::RootHash};
 use haihe_protocol::{
     error::Fault,
     id::{JobId, PartyId},
@@ -57,6 +57,13 @@ pub enum Note {
         survivors: Digest,
         /// Its size.
         parties: u32,
+    },
+    /// Pinned a checkpoint of the coordinator's journal, after it was proved to extend the one before.
+    Pinned {
+        /// Number of entries.
+        size: u64,
+        /// Root hash.
+        root: RootHash,
     },
     /// Checked an opened sum, and what followed from it.
     Witnessed {

@@ -9,12 +9,12 @@ use std::fmt;
 pub const MAX_PROOF_HASHES: usize = 64;
 
 /// Shows that an entry is in a log, from the leaf's sibling upwards. Serialised as a list of hexadecimal texts.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
 #[serde(transparent)]
 pub struct InclusionProof(pub(super) Vec<RootHash>);
 
 /// Shows that a log begins with all of an earlier one. Serialised as a list of hexadecimal texts.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
 #[serde(transparent)]
 pub struct ConsistencyProof(pub(super) Vec<RootHash>);
 

@@ -7,7 +7,7 @@ use haihe_coordinator::{
     engine::{Engine, EngineError, Identity},
 };
 use haihe_participant::member::SessionParts;
-use haihe_privacy::{secure_sum::Scheme, sign::Signature};
+use haihe_privacy::{log::ConsistencyProof, secure_sum::Scheme, sign::Signature};
 use haihe_protocol::{
     id::{PartyId, Timestamp},
     journal::{Entry, JournalError},
@@ -230,18 +230,25 @@ impl Coordinator {
         Ok(self.up()?.closed_round(after, &blobs).map_err(EngineError::from)?)
     }
 
+    /// That the journal of `new` entries begins with what it was at `old` entries.
+    pub(super) fn consistency(&mut self, old: u64, new: u64) -> Result<Option<ConsistencyProof>, Interrupted> {
+        Ok(self.up()?.consistency(old, new).ok())
+    }
+
     /// What a party is asked now, if anything.
     pub(super) fn ask(&mut self, party: &PartyId) -> Result<Option<Ask>, Interrupted> {
         let engine = self.up()?;
         let job = engine.job();
         let opened = job.head().opened;
+        let checkpoint = engine.checkpoint().map(Arc::from).map_err(|e| Interrupted::Refused(e.to_string()));
         Ok(match job.directive(party) {
             Directive::Wait { .. } => None,
             Directive::Offer { .. } => Some(Ask::Offer { toml: self.toml.clone(), opened }),
             Directive::Confirm(roster) => Some(Ask::Confirm(Box::new(roster))),
             Directive::Contribute { spec, session } => {
                 let signature = engine.sign_spec(&spec);
-                Some(Ask::Contribute { signature, session: self.parts(&session), spec })
+                let checkpoint = checkpoint?;
+                Some(Ask::Contribute { signature, session: self.parts(&session), spec, checkpoint })
             }
             Directive::Answer { spec, survivors, position, session } => {
                 let spec_signature = engine.sign_spec(&spec);
@@ -255,12 +262,16 @@ impl Coordinator {
                     signature,
                     sealed_shares: Arc::new(sealed),
                     session: self.parts(&session),
+                    checkpoint: checkpoint?,
                 })
             }
-            Directive::Closed { outcome } => Some(Ask::Closed(match outcome {
-                Ok((json, transcript)) => Ok((json.into(), transcript)),
-                Err((_, reason)) => Err(reason),
-            })),
+            Directive::Closed { outcome } => Some(Ask::Closed {
+                outcome: match outcome {
+                    Ok((json, transcript)) => Ok((json.into(), transcript)),
+                    Err((_, reason)) => Err(reason),
+                },
+                checkpoint: checkpoint?,
+            }),
         })
     }
 }

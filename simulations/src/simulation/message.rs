@@ -23,6 +23,7 @@ pub(super) enum Ask {
         spec: RoundSpec,
         signature: Signature,
         session: Arc<SessionParts>,
+        checkpoint: Arc<str>,
     },
     Answer {
         spec: RoundSpec,
@@ -31,8 +32,12 @@ pub(super) enum Ask {
         signature: Signature,
         sealed_shares: Arc<Vec<Vec<u8>>>,
         session: Arc<SessionParts>,
+        checkpoint: Arc<str>,
     },
-    Closed(Result<(Arc<str>, Digest), String>),
+    Closed {
+        outcome: Result<(Arc<str>, Digest), String>,
+        checkpoint: Arc<str>,
+    },
 }
 
 impl Ask {
@@ -41,7 +46,18 @@ impl Ask {
         match self {
             Ask::Offer { .. } | Ask::Confirm(_) => 0,
             Ask::Contribute { spec, .. } | Ask::Answer { spec, .. } => spec.round,
-            Ask::Closed(_) => u64::MAX,
+            Ask::Closed { .. } => u64::MAX,
+        }
+    }
+
+    /// The head of the journal that comes with it, and the session that it is about.
+    pub(super) fn checkpoint(&self) -> Option<(Option<u64>, &str, Option<SessionParts>)> {
+        match self {
+            Ask::Contribute { spec, session, checkpoint, .. } | Ask::Answer { spec, session, checkpoint, .. } => {
+                Some((Some(spec.round), checkpoint, Some(session.as_ref().clone())))
+            }
+            Ask::Closed { checkpoint, .. } => Some((None, checkpoint, None)),
+            Ask::Offer { .. } | Ask::Confirm(_) => None,
         }
     }
 
@@ -51,7 +67,7 @@ impl Ask {
             Ask::Contribute { spec, session, .. } | Ask::Answer { spec, session, .. } => {
                 Some((Some(spec.round), spec.previous, Some(session.as_ref().clone())))
             }
-            Ask::Closed(Ok((_, transcript))) => Some((None, *transcript, None)),
+            Ask::Closed { outcome: Ok((_, transcript)), .. } => Some((None, *transcript, None)),
             _ => None,
         }
     }
@@ -104,7 +120,9 @@ impl Message {
                     let heads: usize = survivors.survivors.iter().map(|s| 180 + 32 * s.share_digests.len()).sum();
                     ("survivors (M3)", sum(sealed_shares) + heads as u64)
                 }
-                Ask::Closed(outcome) => ("job closed", outcome.as_ref().map_or(0, |(json, _)| json.len() as u64)),
+                Ask::Closed { outcome, .. } => {
+                    ("job closed", outcome.as_ref().map_or(0, |(json, _)| json.len() as u64))
+                }
             },
             Message::Said { said, .. } => match said {
                 Said::Join(join) => ("join", join.signing_certificate.len() as u64 + 160),

@@ -4,7 +4,7 @@ use std::{io::Read as _, sync::Arc};
 
 use haihe_models::table::Table;
 use haihe_participant::member::{Identity, Member, MemberError, Offer};
-use haihe_privacy::{secure_sum::Scheme, sign::Signature};
+use haihe_privacy::{log::ConsistencyProof, secure_sum::Scheme, sign::Signature};
 use haihe_protocol::{
     error::Violation,
     id::{JobId, PartyId, Timestamp},
@@ -85,6 +85,32 @@ impl Party {
         derive(self.seed, purpose, self.disk.name.as_str(), self.drawn)
     }
 
+    /// The sizes between which the coordinator must prove that it only appended to its journal, if it must.
+    pub(super) fn compare_checkpoint(&mut self, job: &JobId, ask: &Ask) -> Result<Option<(u64, u64)>, MemberError> {
+        match (&mut self.member, ask.checkpoint()) {
+            (Some(member), Some((round, text, session))) if session.is_some() || member.has_session(job)? => {
+                if member.is_closed(job)? { Ok(None) } else { member.compare_checkpoint(job, round, text, session) }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Pins the head of the journal that came with what it is asked.
+    pub(super) fn pin(
+        &mut self,
+        now: Timestamp,
+        job: &JobId,
+        ask: &Ask,
+        proof: Option<&ConsistencyProof>,
+    ) -> Result<(), MemberError> {
+        match (&mut self.member, ask.checkpoint()) {
+            (Some(member), Some((round, text, _))) if member.has_session(job)? && !member.is_closed(job)? => {
+                member.pin(now, job, round, text, proof)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The last round whose sum it has seen, if what it is asked builds on later ones.
     pub(super) fn behind(&mut self, job: &JobId, ask: &Ask) -> Result<Option<u64>, MemberError> {
         let Some(member) = &mut self.member else { return Ok(None) };
@@ -138,7 +164,7 @@ impl Party {
                 },
             }),
             Ask::Confirm(roster) => Some(Said::Confirm(Box::new(member.confirm(now, job, roster)?))),
-            Ask::Contribute { spec, signature, session } => {
+            Ask::Contribute { spec, signature, session, .. } => {
                 let session = Some(session.as_ref().clone());
                 let outgoing = member.contribute(now, job, spec.clone(), signature, session, &self.disk.table, seed)?;
                 let mut ciphertext = Vec::new();
@@ -149,7 +175,7 @@ impl Party {
                     ciphertext: ciphertext.into(),
                 })
             }
-            Ask::Answer { spec, spec_signature, survivors, signature, sealed_shares, session } => {
+            Ask::Answer { spec, spec_signature, survivors, signature, sealed_shares, session, .. } => {
                 let answer = member.answer(
                     now,
                     job,
@@ -162,7 +188,7 @@ impl Party {
                 )?;
                 Some(Said::Answer(Box::new(answer)))
             }
-            Ask::Closed(outcome) => {
+            Ask::Closed { outcome, .. } => {
                 if let Ok((result_json, transcript)) = outcome
                     && !member.is_closed(job)?
                 {
