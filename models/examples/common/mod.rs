@@ -52,7 +52,7 @@ pub fn load(path: &str, specs: &[ColumnSpec], extra: &[&str]) -> Result<Loaded> 
         ColumnKind::Categorical { .. } => Column::Categorical(Vec::new()),
     };
     let columns = specs.iter().map(empty).collect();
-    let mut table = Table { specs: specs.to_vec(), columns, label: Vec::new(), split: Vec::new() };
+    let mut table = Table { specs: specs.to_vec(), columns, label: Vec::new(), split: Vec::new(), firms: None };
     let mut others = vec![Vec::new(); extra.len()];
     for record in reader.records() {
         let record = record?;
