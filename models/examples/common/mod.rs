@@ -41,7 +41,12 @@ pub struct Loaded {
 }
 
 pub fn load(path: &str, specs: &[ColumnSpec], extra: &[&str]) -> Result<Loaded> {
-    let mut reader = csv::Reader::from_path(path)?;
+    read(path, std::fs::File::open(path)?, specs, extra)
+}
+
+/// The same from any source; `path` is for messages.
+pub fn read(path: &str, source: impl std::io::Read, specs: &[ColumnSpec], extra: &[&str]) -> Result<Loaded> {
+    let mut reader = csv::Reader::from_reader(source);
     let header = reader.headers()?.clone();
     let find = |name: &str| header.iter().position(|h| h == name).ok_or_else(|| format!("{path}: no column {name}"));
     let (y, set) = (find("y")?, find("set")?);

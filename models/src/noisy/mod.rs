@@ -53,6 +53,8 @@ pub struct NoisyOptions {
     pub gradient_clip: f64,
     /// Clip of the Hessian, in units of a quarter of the mean square length of a row.
     pub hessian_clip: f64,
+    /// Share of a Newton step's budget that the Hessian gets; the gradient gets the rest.
+    pub hessian_share: f64,
     /// Cells of the histograms of log-odds.
     pub score_cells: usize,
     /// How the privacy budget is divided.
@@ -75,7 +77,7 @@ pub struct StepWeights {
 
 impl Default for StepWeights {
     fn default() -> Self {
-        StepWeights { profile: 0.15, label_counts: 0.35, regression: 0.4, evaluation: 0.1 }
+        StepWeights { profile: 0.05, label_counts: 0.35, regression: 0.5, evaluation: 0.1 }
     }
 }
 
@@ -83,15 +85,16 @@ impl Default for NoisyOptions {
     fn default() -> Self {
         NoisyOptions {
             rows_per_firm: 1.0,
-            fine_cells: 16,
+            fine_cells: 20,
             occupied_sigmas: 4.0,
             min_bin_sigmas: 4.0,
-            max_variables: 12,
+            max_variables: 16,
             steps: 2,
-            start_slope: 0.7,
-            slope_deviation: 0.4,
+            start_slope: 0.4,
+            slope_deviation: 0.3,
             gradient_clip: 1.0,
             hessian_clip: 1.0,
+            hessian_share: 0.3,
             score_cells: 32,
             weights: StepWeights::default(),
         }
@@ -115,6 +118,7 @@ impl NoisyOptions {
         rule(within(self.slope_deviation, 0.01, 100.0), "slope_deviation", "0.01 to 100")?;
         rule(within(self.gradient_clip, 0.01, 100.0), "gradient_clip", "0.01 to 100")?;
         rule(within(self.hessian_clip, 0.01, 100.0), "hessian_clip", "0.01 to 100")?;
+        rule(within(self.hessian_share, 0.01, 0.99), "hessian_share", "0.01 to 0.99")?;
         rule((2..=10_000).contains(&self.score_cells), "score_cells", "2 to 10000")?;
         let w = &self.weights;
         let positive = [w.profile, w.label_counts, w.regression, w.evaluation].iter().all(|&w| within(w, 1e-6, 1e6));

@@ -152,7 +152,7 @@ pub fn regression_blocks(binnings: &[Binning], options: &NoisyOptions) -> Vec<Bl
     let gradient = libm::sqrt(most).min(options.gradient_clip * libm::sqrt(typical));
     let hessian = most.min(options.hessian_clip * typical) / 4.0;
     let n = binnings.len() + 1;
-    let share = 0.3;
+    let share = options.hessian_share;
     vec![
         block("gradient", n, gradient * options.rows_per_firm, 1.0 - share),
         block("hessian", triangle(n), hessian * options.rows_per_firm, share),
