@@ -72,7 +72,7 @@ pub enum ClipError {
         found: usize,
     },
     /// A clip bounds something.
-    #[error("the clip of block `{block}` is {clip}: it must be at least 1e-100")]
+    #[error("the clip of block `{block}` is {clip}: it must be at least 1e-100, and finite where privacy rests on it")]
     Clip {
         /// Name of the block.
         block: String,

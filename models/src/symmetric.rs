@@ -192,3 +192,22 @@ impl Factor {
         (0..n).map(|i| self.solve(&unit(i))[i]).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eigenvectors_rebuild_the_matrix() {
+        let upper = [4.0, -1.5, 0.0, 2.0, -3.0, 1e-3, 0.5, 1e4, -2.0, 7.0];
+        let matrix = Symmetric::new(4, &upper);
+        let eigen = matrix.eigen();
+        let again = eigen.with_values(|v| v);
+        assert!(again.upper.iter().zip(&upper).all(|(a, b)| (a - b).abs() < 1e-8), "{again:?}");
+        let trace: f64 = eigen.values.iter().sum();
+        assert!((trace - (4.0 - 3.0 + 1e4 + 7.0)).abs() < 1e-8, "{trace}");
+        let inverse = Symmetric::new(2, &[2.0, 1.0, 2.0]).eigen().with_values(|v| 1.0 / v);
+        let x = inverse.times(&[3.0, 3.0]);
+        assert!((x[0] - 1.0).abs() < 1e-12 && (x[1] - 1.0).abs() < 1e-12, "{x:?}");
+    }
+}

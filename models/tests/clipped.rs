@@ -3,7 +3,7 @@
 
 mod firms;
 
-use firms::{firm_table, specs};
+use firms::{firm_table, specs, take};
 use haihe_models::binning::{BinningOptions, bin_columns, design};
 use haihe_models::clipped::{Block, ClipError, ClippedSum, RowStatistic, clipped_sum};
 use haihe_models::glm::logistic_statistics;
@@ -16,7 +16,7 @@ use haihe_models::noisy::statistics::{
     regression_sum, score_grid,
 };
 use haihe_models::pooled::{self, ScorecardOptions};
-use haihe_models::table::{Column, Split, Table};
+use haihe_models::table::{Split, Table};
 use proptest::prelude::*;
 
 /// Given entries, row by row.
@@ -137,17 +137,7 @@ fn without_a_bound_the_histograms_are_the_plain_ones() {
 fn without(table: &Table, firm: u32) -> Table {
     let firms = table.firms.as_ref().unwrap();
     let kept: Vec<usize> = (0..table.rows()).filter(|&r| firms[r] != firm).collect();
-    let take = |c: &Column| match c {
-        Column::Numeric(v) => Column::Numeric(kept.iter().map(|&r| v[r]).collect()),
-        Column::Categorical(v) => Column::Categorical(kept.iter().map(|&r| v[r]).collect()),
-    };
-    Table {
-        specs: table.specs.clone(),
-        columns: table.columns.iter().map(take).collect(),
-        label: kept.iter().map(|&r| table.label[r]).collect(),
-        split: kept.iter().map(|&r| table.split[r]).collect(),
-        firms: Some(kept.iter().map(|&r| firms[r]).collect()),
-    }
+    take(table, &kept)
 }
 
 #[test]

@@ -285,10 +285,9 @@ fn budgets_add_up_and_options_are_checked() {
     let budgets = options.budgets(0.7);
     assert_eq!(budgets.len(), options.sums());
     assert!((budgets.iter().map(|b| b * b).sum::<f64>() - 0.49).abs() < 1e-12);
-    for blocks in [profile_blocks(&specs(), &options)] {
-        let spent: f64 = blocks.iter().map(|b| (b.clip / b.sigma(0.3)) * (b.clip / b.sigma(0.3))).sum();
-        assert!((spent - 0.09).abs() < 1e-12);
-    }
+    let spent = |b: &haihe_models::clipped::Block| (b.clip / b.sigma(0.3)) * (b.clip / b.sigma(0.3));
+    let spent: f64 = profile_blocks(&specs(), &options).iter().map(spent).sum();
+    assert!((spent - 0.09).abs() < 1e-12);
     assert!(toml::from_str::<NoisyOptions>("step = 2").is_err());
     assert!(toml::from_str::<NoisyOptions>("[weights]\nother = 2").is_err());
     let read: NoisyOptions = toml::from_str("steps = 4\n[weights]\nprofile = 1.0").unwrap();
@@ -310,4 +309,70 @@ fn damaged_sums_are_refused() {
     assert_eq!(read(&sum, &[1.0, -1.0]), NoisyError::NotFinite { what: "coarse counts" });
     sum[CoarseGrid::ZERO] = f64::NAN;
     assert_eq!(read(&sum, &[1.0, 1.0]), NoisyError::NotFinite { what: "coarse counts" });
+}
+
+/// Only one bad in `keep` stays.
+fn with_rare_bads(table: &Table, keep: usize) -> Table {
+    let kept: Vec<usize> = (0..table.rows()).filter(|&r| !table.label[r] || r % keep == 0).collect();
+    firms::take(table, &kept)
+}
+
+#[test]
+fn clipping_leaves_the_level_right_when_bads_are_rare() {
+    let table = with_rare_bads(&single(10, 60_000), 10);
+    let level = |gradient_clip: f64| {
+        let options = NoisyOptions { gradient_clip, ..NoisyOptions::default() };
+        let trial = trial::train(&[&table], &ScorecardOptions::default(), &options, f64::INFINITY, &mut |_| 0.0);
+        let (scores, bad) = pooled::scores_of(&trial.unwrap().scorecard, &table, Split::Test).unwrap();
+        let expected: f64 = scores.iter().map(|s| 1.0 / (1.0 + s.exp())).sum();
+        bad.iter().filter(|b| **b).count() as f64 / expected
+    };
+    let found = level(NoisyOptions::default().gradient_clip);
+    assert!((found - 1.0).abs() < 0.03, "{found}");
+    assert!(level(0.6) > 1.2, "what a small clip would do");
+}
+
+#[test]
+fn the_intercept_stays_put_when_a_slope_is_held_at_zero() {
+    let table = single(8, 3000);
+    let options = NoisyOptions { steps: 1, ..NoisyOptions::default() };
+    let bins = exact_bins(&table, &options);
+    let chosen = bins.chosen();
+    let newton = NoisyNewton::new(&chosen, bins.good, bins.bad, &options).unwrap();
+    let mut held = 0;
+    for seed in 0..100 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut sum = regression_sum(&table, &chosen, newton.beta(), &options).unwrap().sum;
+        // So much noise that the Hessian has negative eigenvalues.
+        sum.iter_mut().for_each(|v| *v += 100.0 * normal(&mut rng));
+        sum[2] -= 1000.0;
+        match newton.step(&sum, &[100.0, 100.0], true) {
+            Ok(NoisyOutcome::Finished(fit)) => {
+                held += fit.contradicted.len();
+                let moved = fit.fit.coefficients[0].value - newton.beta()[0];
+                assert!(moved.abs() < 0.7, "seed {seed}: {fit:?}");
+            }
+            Err(NoisyError::NothingSelected { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(held > 50, "{held}");
+}
+
+#[test]
+fn bins_from_elsewhere_cannot_lift_the_bound() {
+    let table = single(7, 2000);
+    let options = NoisyOptions::default();
+    let mut chosen = exact_bins(&table, &options).chosen();
+    for woe in [1e200, f64::INFINITY, f64::NAN] {
+        chosen[0].bins[0].woe = woe;
+        let refused = regression_sum(&table, &chosen, &[0.0; 4], &options);
+        let bounded = refused.as_ref().is_ok_and(|s| s.sum.iter().all(|v| v.is_finite()));
+        assert!(refused.is_err() || bounded, "{woe}: {refused:?}");
+    }
+    chosen[0].bins[0].woe = 1e200;
+    assert!(matches!(regression_sum(&table, &chosen, &[0.0; 4], &options), Err(NoisyError::Clip(_))));
+    let beta = [f64::NAN; 4];
+    chosen[0].bins[0].woe = 1.0;
+    assert!(regression_sum(&table, &chosen, &beta, &options).unwrap().sum.iter().all(|v| *v == 0.0));
 }

@@ -49,7 +49,8 @@ pub struct NoisyOptions {
     pub start_slope: f64,
     /// Standard deviation of the slopes around `start_slope` that is expected beforehand.
     pub slope_deviation: f64,
-    /// Clip of the gradient, in units of the root mean square length of a row `(1, WOE...)`.
+    /// Clip of the gradient, in units of the root mean square length of a row `(1, WOE...)`. Where bads are rare their residuals
+    /// are near 1: below 1, this clips most of them and the probabilities of default come out too low.
     pub gradient_clip: f64,
     /// Clip of the Hessian, in units of a quarter of the mean square length of a row.
     pub hessian_clip: f64,
@@ -92,7 +93,7 @@ impl Default for NoisyOptions {
             steps: 2,
             start_slope: 0.4,
             slope_deviation: 0.3,
-            gradient_clip: 1.0,
+            gradient_clip: 1.2,
             hessian_clip: 1.0,
             hessian_share: 0.3,
             score_cells: 32,

@@ -50,9 +50,10 @@ pub enum NoisyOutcome {
 pub struct NoisyFit {
     /// Coefficients of the kept columns. Standard errors are those of the posterior: sampling, noise of gradient and Hessian, and
     /// what shrinking hides; noise in the WOE values is not in them. `log_likelihood` is an estimate from the information
-    /// values (half the gradient at slopes 0 times the slopes), `ridge` is `1 / slope_deviation^2` towards `start_slope`.
+    /// values (half the gradient at slopes 0 times the slopes), `condition_number` is of the posterior, `ridge` is `1 / slope_deviation^2` towards `start_slope`.
     pub fit: Fit,
-    /// Columns that contradict their WOE, as position among the columns of the regression, with the coefficient they would have had.
+    /// Columns whose slope may not stay, as position among the columns of the regression, with the coefficient that they would
+    /// have: below 0, or 0 where only the loss of others turned it.
     pub contradicted: Vec<(usize, f64)>,
 }
 
@@ -109,8 +110,12 @@ impl NoisyNewton {
             return Ok(NoisyOutcome::Continue(NoisyNewton { beta, round, ..self.clone() }));
         }
         let free = self.limited(&model.solve(&seen));
-        let beta = if require_positive { model.solve_positive(&seen, &self.start, &free) } else { free.clone() };
-        Ok(NoisyOutcome::Finished(Box::new(self.finish(&model, &beta, &free, round))))
+        let beta = if require_positive { model.positive(&free) } else { free.clone() };
+        let fit = self.finish(&model, &beta, &free, require_positive);
+        if fit.fit.coefficients.len() == 1 {
+            return Err(NoisyError::NothingSelected { columns: n - 1 });
+        }
+        Ok(NoisyOutcome::Finished(Box::new(fit)))
     }
 
     /// `start + d`, and not further than 4 expected deviations per slope on average.
@@ -121,10 +126,10 @@ impl NoisyNewton {
         self.start.iter().zip(d).map(|(s, d)| s + factor * d).collect()
     }
 
-    fn finish(&self, model: &Model, beta: &[f64], free: &[f64], round: usize) -> NoisyFit {
+    fn finish(&self, model: &Model, beta: &[f64], free: &[f64], require_positive: bool) -> NoisyFit {
         let (rows, share) = (self.good + self.bad, self.good / (self.good + self.bad));
         let variance = model.variance();
-        let kept = |j: usize| j == 0 || free[j] > 0.0 || beta[j] != 0.0;
+        let kept = |j: usize| j == 0 || !require_positive || beta[j] > 0.0;
         let coefficient = |j: usize| {
             let standard_error = libm::sqrt(variance[j].max(1e-300));
             let z = beta[j] / standard_error;
@@ -146,23 +151,22 @@ impl NoisyNewton {
             log_likelihood,
             null_log_likelihood: null,
             penalised_log_likelihood: log_likelihood - ridge / 2.0 * far,
-            condition_number: model.penalised.condition_number(),
+            condition_number: model.precision.condition_number(),
             ridge,
-            rounds: round,
+            rounds: self.round + 1,
         };
-        let contradicted = (1..beta.len()).filter(|&j| !kept(j)).map(|j| (j - 1, free[j])).collect();
+        let contradicted = (1..beta.len()).filter(|&j| !kept(j)).map(|j| (j - 1, free[j].min(0.0))).collect();
         NoisyFit { fit, contradicted }
     }
 }
 
 /// The normal model of one step.
 struct Model {
-    /// `l + (v / l + 1) / t^2` along each eigenvector of the Hessian: its inverse takes `y` to `d`.
-    penalised: Symmetric,
-    /// The estimate as a matrix.
+    /// Takes `y` to `d`.
     estimate: Symmetric,
-    /// Posterior covariance.
+    /// Posterior covariance of the slopes, and its inverse.
     covariance: Symmetric,
+    precision: Symmetric,
 }
 
 impl Model {
@@ -173,15 +177,15 @@ impl Model {
         }
         let prior = deviation * deviation;
         let largest = eigen.values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-        let least = 1e-9 * largest.max(1e-300);
         let noise = sigmas[0] * sigmas[0] + sigmas[1] * sigmas[1] * eigen.values.len() as f64 * prior;
         // A negative eigenvalue is noise: it becomes next to nothing, and its direction stays at the start.
-        let size = |l: f64| l.max(least);
+        let size = |l: f64| l.max(1e-9 * largest.max(1e-300));
         let whole = |l: f64| size(l) * size(l) * prior + noise + size(l);
+        let variance = |l: f64| prior * (noise + size(l)) / whole(l);
         Ok(Model {
-            penalised: eigen.with_values(|l| whole(l) / (size(l) * prior)),
             estimate: eigen.with_values(|l| size(l) * prior / whole(l)),
-            covariance: eigen.with_values(|l| prior * (noise + size(l)) / whole(l)),
+            covariance: eigen.with_values(variance),
+            precision: eigen.with_values(|l| 1.0 / variance(l)),
         })
     }
 
@@ -193,17 +197,21 @@ impl Model {
         (0..self.covariance.size()).map(|i| self.covariance.at(i, i)).collect()
     }
 
-    /// The same estimate with slopes not below 0: coordinate descent on `d' A d / 2 - y' d`.
-    fn solve_positive(&self, seen: &[f64], start: &[f64], free: &[f64]) -> Vec<f64> {
+    /// The most likely point of the posterior around `free` with no slope below 0, by coordinate descent: the other
+    /// coefficients make up for a slope that is held at 0.
+    fn positive(&self, free: &[f64]) -> Vec<f64> {
         let mut beta: Vec<f64> = free.iter().enumerate().map(|(j, b)| if j == 0 { *b } else { b.max(0.0) }).collect();
-        if free[1..].iter().all(|b| *b >= 0.0) {
-            return beta;
-        }
-        for _ in 0..500 {
+        for _ in 0..1000 {
+            let mut moved = 0.0f64;
             for j in 0..beta.len() {
-                let pull = (0..beta.len()).fold(seen[j], |sum, k| sum - self.penalised.at(j, k) * (beta[k] - start[k]));
-                let next = beta[j] + pull / self.penalised.at(j, j);
-                beta[j] = if j == 0 { next } else { next.max(0.0) };
+                let pull = (0..beta.len()).fold(0.0, |sum, k| sum - self.precision.at(j, k) * (beta[k] - free[k]));
+                let next = beta[j] + pull / self.precision.at(j, j);
+                let next = if j == 0 { next } else { next.max(0.0) };
+                moved = moved.max((next - beta[j]).abs());
+                beta[j] = next;
+            }
+            if moved < 1e-12 {
+                break;
             }
         }
         beta

@@ -118,7 +118,9 @@ mod tests {
         let cell = CoarseGrid::cell(50.0);
         noisy[cell] += 1000.0;
         let counts = occupied(&noisy, 10.0, 4.0);
-        assert!(counts.iter().enumerate().all(|(i, c)| (*c > 0.0) == (i == cell)), "only the real cell stays");
+        assert!(counts[cell] > 900.0, "{}", counts[cell]);
+        let far = counts.iter().enumerate().filter(|(i, _)| i.abs_diff(cell) > 7);
+        assert_eq!(far.map(|(_, c)| c).sum::<f64>(), 0.0, "nothing outside the octave of the real cell");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{NoisyError, NoisyOptions};
 use crate::binning::{Binning, Design, design, max_abs_woe};
-use crate::clipped::{Block, ClippedSum, RowStatistic, clipped_sum};
+use crate::clipped::{Block, ClipError, ClippedSum, RowStatistic, clipped_sum};
 use crate::glm::{GlmError, sigmoid};
 use crate::grid::{CoarseGrid, ColumnGrid, LabelCountsLayout, ProfileLayout, StatisticsError, validate};
 use crate::metrics::ScoreGrid;
@@ -17,6 +17,20 @@ fn count_clip(counts: usize, options: &NoisyOptions) -> f64 {
 
 fn block(name: &str, len: usize, clip: f64, share: f64) -> Block {
     Block { name: name.to_owned(), len, clip, share }
+}
+
+/// A clipped sum that has a bound: bins and options come from elsewhere, and huge WOE values must not make a clip infinite.
+fn bounded_sum(
+    statistic: &impl RowStatistic,
+    table: &Table,
+    blocks: &[Block],
+    options: &NoisyOptions,
+) -> Result<ClippedSum, NoisyError> {
+    options.validate()?;
+    if let Some(block) = blocks.iter().find(|b| !b.clip.is_finite()) {
+        return Err(ClipError::Clip { block: block.name.clone(), clip: block.clip }.into());
+    }
+    Ok(clipped_sum(statistic, table, blocks)?)
 }
 
 /// Blocks of the first sum: `rows` = good train rows, bad train rows, test rows; `coarse counts` per numeric column as in
@@ -69,7 +83,7 @@ impl RowStatistic for ProfileStatistic<'_> {
 
 /// A party's part of the first sum.
 pub fn profile_sum(table: &Table, options: &NoisyOptions) -> Result<ClippedSum, NoisyError> {
-    Ok(clipped_sum(&ProfileStatistic::new(table)?, table, &profile_blocks(&table.specs, options))?)
+    bounded_sum(&ProfileStatistic::new(table)?, table, &profile_blocks(&table.specs, options), options)
 }
 
 /// One block of the second sum: goods and bads of the train rows as in [`LabelCountsLayout`]. Not negative before noise.
@@ -132,7 +146,7 @@ impl RowStatistic for LabelCountsStatistic<'_> {
 
 /// A party's part of the second sum.
 pub fn label_counts_sum(table: &Table, grids: &[ColumnGrid], options: &NoisyOptions) -> Result<ClippedSum, NoisyError> {
-    Ok(clipped_sum(&LabelCountsStatistic::new(table, grids)?, table, &label_counts_blocks(grids, options))?)
+    bounded_sum(&LabelCountsStatistic::new(table, grids)?, table, &label_counts_blocks(grids, options), options)
 }
 
 /// Two blocks of a Newton step over `p` binned columns: `gradient` (`p + 1` entries, any sign) and `hessian` (upper triangle of
@@ -215,7 +229,7 @@ pub fn regression_sum(
     options: &NoisyOptions,
 ) -> Result<ClippedSum, NoisyError> {
     let statistic = RegressionStatistic::new(table, binnings, beta)?;
-    Ok(clipped_sum(&statistic, table, &regression_blocks(binnings, options))?)
+    bounded_sum(&statistic, table, &regression_blocks(binnings, options), options)
 }
 
 /// The grid of the last sum, from the scorecard alone: all log-odds that it can give, at most 4 to either side of its intercept.
@@ -267,5 +281,5 @@ impl RowStatistic for EvaluationStatistic<'_> {
 /// A party's part of the last sum.
 pub fn evaluation_sum(table: &Table, scorecard: &Scorecard, options: &NoisyOptions) -> Result<ClippedSum, NoisyError> {
     let statistic = EvaluationStatistic::new(table, scorecard, options)?;
-    Ok(clipped_sum(&statistic, table, &evaluation_blocks(options))?)
+    bounded_sum(&statistic, table, &evaluation_blocks(options), options)
 }

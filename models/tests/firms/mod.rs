@@ -33,3 +33,18 @@ pub fn firm_table(seed: u64, rows: usize, most: u32) -> Table {
     let columns = vec![Column::Numeric(staff), Column::Numeric(margin), Column::Categorical(industry)];
     Table { specs: specs(), columns, label, split, firms: Some(firms) }
 }
+
+/// Some rows of a table.
+pub fn take(table: &Table, rows: &[usize]) -> Table {
+    let column = |c: &Column| match c {
+        Column::Numeric(v) => Column::Numeric(rows.iter().map(|&r| v[r]).collect()),
+        Column::Categorical(v) => Column::Categorical(rows.iter().map(|&r| v[r]).collect()),
+    };
+    Table {
+        specs: table.specs.clone(),
+        columns: table.columns.iter().map(column).collect(),
+        label: rows.iter().map(|&r| table.label[r]).collect(),
+        split: rows.iter().map(|&r| table.split[r]).collect(),
+        firms: table.firms.as_ref().map(|firms| rows.iter().map(|&r| firms[r]).collect()),
+    }
+}
