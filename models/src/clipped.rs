@@ -46,7 +46,7 @@ impl Block {
     }
 }
 
-/// A sum in which no firm weighs more than agreed.
+/// A sum in which no firm weighs more than agreed. The two numbers of firms are for the party's own eyes: no noise hides them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClippedSum {
     /// The vector.
