@@ -20,6 +20,7 @@ fn subset(table: &Table, keep: impl Fn(usize) -> Option<Split>) -> Table {
         columns: table.columns.iter().map(take).collect(),
         label: rows.iter().map(|&(r, _)| table.label[r]).collect(),
         split: rows.iter().map(|&(_, s)| s).collect(),
+        firms: table.firms.as_ref().map(|f| rows.iter().map(|&(r, _)| f[r]).collect()),
     }
 }
 

@@ -300,7 +300,7 @@ fn bin_column(name: &str, grid: &ColumnGrid, cells: &[[f64; 2]], totals: &Totals
 
 /// Hides the counts of a bin below the floor. Such a bin is neutral: no WOE can tell them either. A bin without rows hides
 /// nobody and stays 0.
-fn suppress(bin: &mut Bin, floor: f64) {
+pub(crate) fn suppress(bin: &mut Bin, floor: f64) {
     let rows = bin.good + bin.bad;
     if bin.neutral && rows > 0.0 && rows < floor {
         (bin.good, bin.bad, bin.suppressed_below) = (0.0, 0.0, Some(floor));
@@ -410,51 +410,65 @@ impl Merge<'_> {
                 }
             }
         }
-        // value[j][i]: best objective of k segments over the cells 0..j of which the last is i..j; `from` is where the last but
-        // one starts.
         let whole = self.totals.iv(segment(0, n)) - price;
-        let mut best = (whole, vec![n]);
-        let mut value = vec![vec![f64::NEG_INFINITY; n]; n + 1];
-        for j in 1..=n {
-            value[j][0] = gain[0][j];
-        }
-        let mut from: Vec<Vec<Vec<usize>>> = Vec::new();
-        for bins in 2..=self.options.max_bins.min(n) {
-            let mut next = vec![vec![f64::NEG_INFINITY; n]; n + 1];
-            let mut back = vec![vec![0; n]; n + 1];
-            for j in bins..=n {
-                for i in bins - 1..j {
-                    if gain[i][j] == f64::NEG_INFINITY {
-                        continue;
-                    }
-                    for h in 0..i {
-                        let ordered = match trend {
-                            Trend::Increasing => woe[h][i] < woe[i][j],
-                            Trend::Decreasing => woe[h][i] > woe[i][j],
-                            Trend::None => true,
-                        };
-                        let v = value[i][h] + gain[i][j];
-                        if ordered && v > next[j][i] {
-                            (next[j][i], back[j][i]) = (v, h);
-                        }
-                    }
-                }
-            }
-            from.push(back);
-            let top = (0..n).fold(0, |top, i| if next[n][i] > next[n][top] { i } else { top });
-            if next[n][top] > best.0 {
-                let (mut ends, mut i, mut j) = (vec![n], top, n);
-                for back in from.iter().rev() {
-                    ends.push(i);
-                    (i, j) = (back[j][i], i);
-                }
-                ends.reverse();
-                best = (next[n][top], ends);
-            }
-            value = next;
-        }
-        best
+        partition(&woe, &gain, whole, self.options.max_bins, trend)
     }
+}
+
+/// Best partition of `n` neighbouring cells into at most `max_bins` segments: the sum of their gains, and the end (exclusive) of
+/// each. `woe[i][j]` and `gain[i][j]` are of the cells `i..j`, for `i < n` and `j <= n`; a gain of minus infinity forbids a segment.
+/// `whole` is the value of not dividing at all, which is always allowed.
+pub(crate) fn partition(
+    woe: &[Vec<f64>],
+    gain: &[Vec<f64>],
+    whole: f64,
+    max_bins: usize,
+    trend: Trend,
+) -> (f64, Vec<usize>) {
+    let n = gain.len();
+    // value[j][i]: best objective of k segments over the cells 0..j of which the last is i..j; `from` is where the last but
+    // one starts.
+    let mut best = (whole, vec![n]);
+    let mut value = vec![vec![f64::NEG_INFINITY; n]; n + 1];
+    for j in 1..=n {
+        value[j][0] = gain[0][j];
+    }
+    let mut from: Vec<Vec<Vec<usize>>> = Vec::new();
+    for bins in 2..=max_bins.min(n) {
+        let mut next = vec![vec![f64::NEG_INFINITY; n]; n + 1];
+        let mut back = vec![vec![0; n]; n + 1];
+        for j in bins..=n {
+            for i in bins - 1..j {
+                if gain[i][j] == f64::NEG_INFINITY {
+                    continue;
+                }
+                for h in 0..i {
+                    let ordered = match trend {
+                        Trend::Increasing => woe[h][i] < woe[i][j],
+                        Trend::Decreasing => woe[h][i] > woe[i][j],
+                        Trend::None => true,
+                    };
+                    let v = value[i][h] + gain[i][j];
+                    if ordered && v > next[j][i] {
+                        (next[j][i], back[j][i]) = (v, h);
+                    }
+                }
+            }
+        }
+        from.push(back);
+        let top = (0..n).fold(0, |top, i| if next[n][i] > next[n][top] { i } else { top });
+        if next[n][top] > best.0 {
+            let (mut ends, mut i, mut j) = (vec![n], top, n);
+            for back in from.iter().rev() {
+                ends.push(i);
+                (i, j) = (back[j][i], i);
+            }
+            ends.reverse();
+            best = (next[n][top], ends);
+        }
+        value = next;
+    }
+    best
 }
 
 impl Binning {

@@ -19,7 +19,7 @@ pub enum StatisticsError {
         "column `{column}` has {found} rows where {expected} are expected: load all columns of the table from the same rows"
     )]
     Rows {
-        /// Name of the column, or `label` / `split`.
+        /// Name of the column, or `label` / `split` / `firms`.
         column: String,
         /// Rows of the table.
         expected: usize,
@@ -106,6 +106,7 @@ pub fn validate(table: &Table) -> Result<(), StatisticsError> {
         }
     };
     same("split", table.split.len())?;
+    same("firms", table.firms.as_ref().map_or(rows, Vec::len))?;
     for (spec, column) in table.specs.iter().zip(&table.columns) {
         same(&spec.name, column.len())?;
         match (&spec.kind, column) {

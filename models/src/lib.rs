@@ -16,6 +16,8 @@
 //!
 //! What a bank makes of the shared scorecard for itself afterwards is in [`adaptation`].
 //!
+//! The same steps with sums that hide every single firm (clipped per firm, with noise) are in [`clipped`] and [`noisy`].
+//!
 //! [`pooled::train`] runs all of them in the clear: the twin that a federation is compared with, and a bank's own model.
 //!
 //! **Orientation**, everywhere: a label `true` is bad; weight of evidence, log-odds, points and scores are high for good firms.
@@ -23,10 +25,12 @@
 
 pub mod adaptation;
 pub mod binning;
+pub mod clipped;
 pub mod export;
 pub mod glm;
 pub mod grid;
 pub mod metrics;
+pub mod noisy;
 pub mod pooled;
 pub mod scorecard;
 pub mod selection;

@@ -1,5 +1,6 @@
 //! Rows of one party, in memory, column by column.
 
+use crate::grid::StatisticsError;
 use serde::{Deserialize, Serialize};
 
 /// What a job asks of one column.
@@ -70,11 +71,23 @@ pub struct Table {
     pub label: Vec<bool>,
     /// Train or test, one per row.
     pub split: Vec<Split>,
+    /// Firm of each row: rows with the same number belong to one firm, and the numbers mean nothing else. `None`: each row is
+    /// a firm of its own. Only [`crate::clipped`] looks at it.
+    pub firms: Option<Vec<u32>>,
 }
 
 impl Table {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.label.len()
+    }
+
+    /// The same rows grouped into firms, one number per row.
+    pub fn with_firms(self, firms: Vec<u32>) -> Result<Table, StatisticsError> {
+        let (expected, found) = (self.rows(), firms.len());
+        if found != expected {
+            return Err(StatisticsError::Rows { column: "firms".to_owned(), expected, found });
+        }
+        Ok(Table { firms: Some(firms), ..self })
     }
 }

@@ -29,6 +29,7 @@ fn bank(seed: u64, rows: usize, weights: [f64; 2]) -> Table {
         columns: vec![Column::Numeric(a), Column::Numeric(b)],
         label,
         split,
+        firms: None,
     }
 }
 

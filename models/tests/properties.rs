@@ -43,6 +43,7 @@ fn table(firms: &[(f64, f64, u32, bool, Split)]) -> Table {
         ],
         label: firms.iter().map(|f| f.3).collect(),
         split: firms.iter().map(|f| f.4).collect(),
+        firms: None,
     }
 }
 

@@ -224,7 +224,7 @@ impl Columns {
             columns.push(column);
             summaries.push(ColumnSummary { name, missing, other });
         }
-        let table = Table { specs: request.columns.clone(), columns, label: label?, split: split? };
+        let table = Table { specs: request.columns.clone(), columns, label: label?, split: split?, firms: None };
         let keys = keys?;
         let complete = |len: usize| len as u64 == rows;
         let lengths = [keys.len(), table.label.len(), table.split.len()];

@@ -58,7 +58,7 @@ fn table(spec: &JobSpec, seed: u64) -> Table {
     let twin = debt.iter().map(|d| d * 2.0 + 1.0).collect();
     let columns =
         vec![Column::Numeric(debt), Column::Numeric(twin), Column::Numeric(noise), Column::Categorical(industry)];
-    Table { specs: spec.data.columns.clone(), columns, label, split }
+    Table { specs: spec.data.columns.clone(), columns, label, split, firms: None }
 }
 
 /// A job of three banks, run in the clear.

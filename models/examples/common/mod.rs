@@ -41,7 +41,12 @@ pub struct Loaded {
 }
 
 pub fn load(path: &str, specs: &[ColumnSpec], extra: &[&str]) -> Result<Loaded> {
-    let mut reader = csv::Reader::from_path(path)?;
+    read(path, std::fs::File::open(path)?, specs, extra)
+}
+
+/// The same from any source; `path` is for messages.
+pub fn read(path: &str, source: impl std::io::Read, specs: &[ColumnSpec], extra: &[&str]) -> Result<Loaded> {
+    let mut reader = csv::Reader::from_reader(source);
     let header = reader.headers()?.clone();
     let find = |name: &str| header.iter().position(|h| h == name).ok_or_else(|| format!("{path}: no column {name}"));
     let (y, set) = (find("y")?, find("set")?);
@@ -52,7 +57,7 @@ pub fn load(path: &str, specs: &[ColumnSpec], extra: &[&str]) -> Result<Loaded> 
         ColumnKind::Categorical { .. } => Column::Categorical(Vec::new()),
     };
     let columns = specs.iter().map(empty).collect();
-    let mut table = Table { specs: specs.to_vec(), columns, label: Vec::new(), split: Vec::new() };
+    let mut table = Table { specs: specs.to_vec(), columns, label: Vec::new(), split: Vec::new(), firms: None };
     let mut others = vec![Vec::new(); extra.len()];
     for record in reader.records() {
         let record = record?;

@@ -46,7 +46,7 @@ pub fn table(seed: u64, rows: usize) -> Table {
         split.push(if row % 4 == 3 { Split::Test } else { Split::Train });
     }
     let columns = vec![Column::Numeric(debt), Column::Numeric(age), Column::Categorical(region)];
-    Table { specs: specs(), columns, label, split }
+    Table { specs: specs(), columns, label, split, firms: None }
 }
 
 pub fn tables(parties: usize, rows: usize) -> Tables {
