@@ -61,10 +61,13 @@ fn refine(parts: &[Sampled], quantity: impl Fn(&Laws, Side) -> Option<f64>) -> B
             best.lower = best.lower.max(quantity(&below, Side::Below).unwrap_or(0.0));
         }
         best.upper = best.upper.min(upper);
-        if best.upper - best.lower <= CLOSE * best.upper || step <= finest {
+        if best.upper.is_finite() && best.upper - best.lower <= CLOSE * best.upper || step <= finest {
             return best;
         }
-        step = (step / 2.5).max(finest);
+        // The error goes with the square of the step.
+        let excess = (best.upper - best.lower) / (CLOSE * best.upper);
+        let finer = if excess.is_finite() { (1.5 * excess).sqrt().clamp(1.5, 6.0) } else { 4.0 };
+        step = (step / finer).max(finest);
     }
 }
 
@@ -98,7 +101,8 @@ impl Discrete {
     fn moments(&self, tilt: f64) -> Moments {
         let len = self.masses.len();
         // From the end that the tilt prefers, so that nothing overflows.
-        let (start, factor) = if tilt >= 0.0 { (len - 1, (-tilt * self.step).exp()) } else { (0, (tilt * self.step).exp()) };
+        let (start, factor) =
+            if tilt >= 0.0 { (len - 1, (-tilt * self.step).exp()) } else { (0, (tilt * self.step).exp()) };
         let (mut weight, mut sums) = (1.0, [0.0; 3]);
         let mut add = |i: usize| {
             let (mass, place) = (self.masses[i] * weight, i.abs_diff(start) as f64);
@@ -107,7 +111,11 @@ impl Discrete {
             sums[2] += mass * place * place;
             weight *= factor;
         };
-        if tilt >= 0.0 { (0..len).rev().for_each(&mut add) } else { (0..len).for_each(&mut add) }
+        if tilt >= 0.0 {
+            (0..len).rev().for_each(&mut add)
+        } else {
+            (0..len).for_each(&mut add)
+        }
         let (distance, square) = (sums[1] / sums[0], sums[2] / sums[0]);
         let pivot = (self.first + start as i64) as f64;
         let mean = if tilt >= 0.0 { pivot - distance } else { pivot + distance };
@@ -154,7 +162,8 @@ impl Laws {
         let deviation = moments.variance.sqrt().max(step);
         // Chernoff: beyond these losses there is less than e^-37 of the tilted mass on each side.
         let bound = |theta: f64| (self.moments(tilt + theta).log - moments.log + 37.0) / theta;
-        let bounds = |sign: f64| [3.0, 6.0, 9.0].map(|theta| bound(sign * theta / deviation));
+        // Small thetas are for laws whose rare large losses make the moments explode soon after the tilt.
+        let bounds = |sign: f64| [0.25, 0.5, 1.0, 2.0, 4.0, 8.0].map(|theta| bound(sign * theta / deviation));
         let high = bounds(1.0).into_iter().fold(f64::INFINITY, f64::min);
         let low = bounds(-1.0).into_iter().fold(f64::NEG_INFINITY, f64::max);
         let points = (high - low) / step + 3.0;
@@ -285,20 +294,27 @@ impl Curve {
         }
     }
 
+    /// Where the curve goes below `delta`.
     fn epsilon(&self, delta: f64, side: Side) -> f64 {
-        if self.delta(0.0, side) <= delta {
+        let end = (self.first + self.sums.len() as i64) as f64 * self.step;
+        let exceeds = |epsilon: f64| self.delta(epsilon, side) > delta;
+        let bracket = match side {
+            Side::Above if !exceeds(0.0) => return 0.0,
+            Side::Above if exceeds(end) => return f64::INFINITY,
+            Side::Above => Some((0.0, end)),
+            // Far below the losses that the tilt makes likely, what is known from below is nothing.
+            Side::Below => {
+                let start = (self.first as f64 * self.step).max(0.0);
+                let place = |i: u32| start + (end - start) * f64::from(i) / 256.0;
+                (0..=256).rev().find(|&i| exceeds(place(i))).map(|i| (place(i), place(i + 1)))
+            }
+        };
+        let Some((mut low, mut high)) = bracket.filter(|(_, high)| *high > 0.0) else {
             return 0.0;
-        }
-        let (mut low, mut high) = (0.0, (self.first + self.sums.len() as i64) as f64 * self.step);
-        if self.delta(high, side) > delta {
-            return match side {
-                Side::Above => f64::INFINITY,
-                Side::Below => high.max(0.0),
-            };
-        }
+        };
         for _ in 0..80 {
             let middle = 0.5 * (low + high);
-            match self.delta(middle, side) > delta {
+            match exceeds(middle) {
                 true => low = middle,
                 false => high = middle,
             }

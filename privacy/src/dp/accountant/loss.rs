@@ -112,9 +112,8 @@ impl Intervals {
         let gaps: Vec<f64> = self.split.iter().map(gap).collect();
         let end = self.end(&gaps)?;
         // What the chords are lowered by at each point, constant outside the points.
-        let lowered: Vec<f64> = (0..=end)
-            .map(|k| gaps[k.saturating_sub(1)].max(if k < end { gaps[k] } else { 0.0 }))
-            .collect();
+        let lowered: Vec<f64> =
+            (0..=end).map(|k| gaps[k.saturating_sub(1)].max(if k < end { gaps[k] } else { 0.0 })).collect();
         let mut masses = chords(&self.split[..end]);
         for (k, mass) in masses.iter_mut().enumerate() {
             let after = lowered[(k + 1).min(end)] - lowered[k];
