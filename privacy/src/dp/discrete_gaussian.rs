@@ -82,7 +82,7 @@ impl DiscreteGaussian {
         Self::with_tail(numerator, denominator, None)
     }
 
-    /// The standard deviation of the law's parameter; the law's own differs by less than 1e-7 of it above 1.
+    /// The parameter; from 1 on the law's standard deviation is the same up to parts in a million.
     pub fn sigma(&self) -> f64 {
         f64::from(self.numerator) / f64::from(self.denominator)
     }

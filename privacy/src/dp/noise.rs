@@ -9,14 +9,17 @@
 //! * **Noise.** Each participant adds the discrete Gaussian with a whole sigma
 //!   `s = ceil(sqrt(((multiplier D)^2 + 4) / guaranteed))`, at least 8, so that `guaranteed` participants' noise alone is
 //!   enough; that of others, and of dropouts, is not counted on.
-//! * **A sum of discrete Gaussians is one**, up to `10 n e^(-pi^2 s^2)` (theirs, theorem 1): below n 2^-900 for `s >= 8`.
-//! * **A discrete Gaussian is as good as a continuous one with variance less 4**: to `N(0, v)` add, at the point `y` it
-//!   gave, a discrete Gaussian of variance 4 around `y`; the result is the discrete Gaussian of variance `v + 4` up to a factor
-//!   `1 +- 2^-111` for each coordinate (Peikert, CRYPTO 2010, theorem 3.1, with the smoothing error `2 e^(-8 pi^2)`), and
-//!   it was made from the continuous release without the data. Hence the 4 above, and hence
-//!   [`Mechanism::Gaussian`] with this multiplier accounts for the release.
+//! * **A sum of discrete Gaussians is one**, up to a factor whose logarithm is at most their
+//!   `tau = 10 sum_k e^(-2 pi^2 s^2 k / (k + 1)) < 10 n e^(-pi^2 s^2)`: below n 2^-900 for `s >= 8`.
+//! * **A discrete Gaussian is as good as a continuous one with variance less 4.** Take `y` from `N(0, v)` and a discrete
+//!   Gaussian of variance 4 around `y` on the integers: what comes out is the discrete Gaussian of variance `v + 4`, up to a
+//!   factor `1 +- 2^-111` for each coordinate (convolution: Peikert, CRYPTO 2010, <https://eprint.iacr.org/2010/088>,
+//!   theorem 3.1; by Poisson's summation formula the masses around any `y` sum to the same up to `2 e^(-8 pi^2)`). It was
+//!   made from the continuous release without the data. Hence the 4 above, and hence [`Mechanism::Gaussian`] with this
+//!   multiplier accounts for the release.
 //! * **Headroom.** The grid leaves 12 s above and below the bound. Noise beyond is cut there, at draw: it has probability
-//!   below `2 e^-72 < 2^-102` for each number (Canonne, Kamath, Steinke, proposition 25), to be added to delta.
+//!   below `2 e^-72 < 2^-102` for each number (`E e^(t X) <= e^(t^2 s^2 / 2)` as for the continuous Gaussian: Canonne, Kamath,
+//!   Steinke 2020), to be added to delta.
 //!
 //! Everything that the parties must agree on is made by `+ - * /` and `sqrt` alone, which IEEE 754 rounds correctly
 //! everywhere.

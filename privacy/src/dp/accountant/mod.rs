@@ -4,7 +4,7 @@
 //! the larger of the two divergences is the cost.
 //!
 //! * Releases in which every firm takes part compose to one Gaussian exactly, `mu^2 = sum 1 / z_i^2` (Dong, Roth, Su,
-//!   *Gaussian Differential Privacy*, 2022, corollary 3.3); its curve is known in closed form ([`gaussian`]).
+//!   *Gaussian Differential Privacy*, 2022, <https://arxiv.org/abs/1905.02383>); its curve is known in closed form ([`gaussian`]).
 //! * Sampled releases are composed as privacy-loss distributions on a grid ([`loss`]) by the Fourier transform
 //!   ([`compose`]). Two grids enclose the truth: one dominates the mechanism, the other is dominated by it. The grid is
 //!   refined until the two epsilons are within half a per cent of each other.
@@ -174,7 +174,7 @@ impl Composition {
     }
 }
 
-/// The smallest noise multiplier, up to one part in a thousand and from above, with which `count` releases at this sampling
+/// The smallest noise multiplier (of at least 0.1, up to one part in a thousand and from above) with which `count` releases at this sampling
 /// rate (1: every firm each time) are (epsilon, delta)-private.
 pub fn multiplier_for(epsilon: f64, delta: f64, rate: f64, count: u64) -> Result<f64, AccountingError> {
     if !(epsilon > 0.0 && epsilon <= 1000.0) {
@@ -183,11 +183,18 @@ pub fn multiplier_for(epsilon: f64, delta: f64, rate: f64, count: u64) -> Result
     let enough = |multiplier: f64| -> Result<bool, AccountingError> {
         Ok(Composition::default().and(Mechanism::new(multiplier, rate)?, count)?.epsilon(delta)?.upper <= epsilon)
     };
-    let (mut low, mut high) = (0.1, 0.1);
-    while !enough(high)? {
-        (low, high) = (high, high * 4.0);
-        if high > 1e6 {
-            return Err(AccountingError::OutOfReach { epsilon, delta });
+    // From one upwards or downwards: the smallest multipliers are the slowest to account for.
+    let (mut low, mut high) = (1.0, 1.0);
+    if enough(1.0)? {
+        while low > 0.1 && enough(low)? {
+            (low, high) = ((low / 2.0).max(0.1), low);
+        }
+    } else {
+        while !enough(high)? {
+            (low, high) = (high, high * 2.0);
+            if high > 1e6 {
+                return Err(AccountingError::OutOfReach { epsilon, delta });
+            }
         }
     }
     while high > low * 1.001 {
