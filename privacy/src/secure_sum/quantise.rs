@@ -212,7 +212,7 @@ impl Quantiser {
     }
 
     /// The segments that meet `range`, each with the part of `range` in it.
-    fn pieces(&self, range: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
+    pub(crate) fn pieces(&self, range: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
         let ends = self.segments.iter().scan(0, |end, segment| {
             let start = *end;
             *end += segment.len;
