@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use crate::{
     config::{ConfigError, ParticipantConfig, ViewConfig},
     link::{Address, Ask, Link, LinkError, Receipt},
-    member::{Identity, Member, MemberError, Offer, SessionParts},
+    member::{BudgetError, Identity, Member, MemberError, Offer, SessionParts, affordable},
     policy::{self, Policy, PolicyError, PolicyRequest},
     source::{DataRequest, Loaded, SourceError, SplitColumn, load},
     vault::{DiskVault, private_folder, write_whole},
@@ -133,14 +133,15 @@ impl Participant {
         if member.signing_key != Some(key.verifying_key()) {
             return Err(wrong("it does not belong to the signing key".to_owned()));
         }
-        let identity =
-            Identity { party, trust: Trust { federation: member.federation, authority }, certificate: own, key };
+        let policy = Policy::load(&config.policy)?;
+        let trust = Trust { federation: member.federation, authority };
+        let identity = Identity { party, trust, certificate: own, key, budget: policy.budget() };
         let address =
             Address { url: c.url.clone(), ca: file(&c.ca)?, certificate: file(&c.certificate)?, key: file(&c.key)? };
         let participant = Self {
             identity: Arc::new(identity),
             scheme: Arc::new(Lattice),
-            policy: Policy::load(&config.policy)?,
+            policy,
             views: config.views.clone(),
             state_dir: config.participant.state_dir.clone(),
         };
@@ -156,6 +157,7 @@ impl Participant {
         let data = &spec.data;
         let mut columns = vec![data.key.clone(), data.label.clone()];
         columns.extend(data.split.iter().map(|s| s.column.clone()));
+        columns.extend(data.firm.iter().filter(|f| **f != data.key).cloned());
         columns.extend(data.columns.iter().map(|c| c.name.clone()));
         let scorecard = spec.scorecard.as_ref();
         PolicyRequest {
@@ -173,6 +175,7 @@ impl Participant {
             },
             per_party_evaluation: scorecard.is_some_and(|s| s.evaluation.per_party),
             own_train_rows: rows,
+            privacy: spec.privacy.as_ref().map(|p| (p.epsilon, p.delta)),
         }
     }
 
@@ -186,6 +189,7 @@ impl Participant {
         let request = DataRequest {
             view: data.view.clone(),
             key: data.key.clone(),
+            firm: data.firm.clone(),
             label: data.label.clone(),
             split,
             columns: data.columns.clone(),
@@ -210,6 +214,7 @@ impl Participant {
             // Without the policy's consent no data are touched.
             return Err(Objection::Policy(refusals));
         }
+        self.check_budget(spec).map_err(Objection::Budget)?;
         let loaded = self.load_data(spec).await.map_err(|e| Objection::Data(Box::new(e)))?;
         let refusals = self.refusals(spec, by, Some(loaded.summary.train_rows));
         if !refusals.is_empty() {
@@ -218,9 +223,24 @@ impl Participant {
         Ok(loaded)
     }
 
+    fn vault(&self) -> io::Result<DiskVault> {
+        DiskVault::open(self.state_dir.join("vault"))
+    }
+
+    /// All sums of the job must fit into what is left of the privacy budget.
+    fn check_budget(&self, spec: &JobSpec) -> Result<(), BudgetError> {
+        if spec.privacy.is_none() {
+            return Ok(());
+        }
+        let spent = affordable(&self.vault()?, self.identity.budget.as_ref(), spec)?;
+        if let (Some(spent), Some(budget)) = (spent, self.identity.budget) {
+            tracing::info!(spent, allowed = budget.epsilon, delta = budget.delta, "privacy budget after this job");
+        }
+        Ok(())
+    }
+
     fn member(&self) -> io::Result<Member> {
-        let vault = DiskVault::open(self.state_dir.join("vault"))?;
-        Ok(Member::new(self.identity.clone(), self.scheme.clone(), Box::new(vault)))
+        Ok(Member::new(self.identity.clone(), self.scheme.clone(), Box::new(self.vault()?)))
     }
 }
 
@@ -229,6 +249,8 @@ impl Participant {
 pub enum Objection {
     /// The policy forbids it.
     Policy(Vec<policy::Refusal>),
+    /// Too little is left of the privacy budget.
+    Budget(BudgetError),
     /// The data do not allow it.
     Data(Box<SourceError>),
 }
@@ -238,6 +260,7 @@ impl Objection {
     pub fn for_us(&self) -> String {
         match self {
             Objection::Policy(refusals) => refusals.iter().map(|r| format!("  - {r}\n")).collect(),
+            Objection::Budget(error) => error.to_string(),
             Objection::Data(error) => error.to_string(),
         }
     }
@@ -246,6 +269,7 @@ impl Objection {
     pub fn for_others(&self, party: &PartyId) -> String {
         let (what, codes): (&str, Vec<&str>) = match self {
             Objection::Policy(refusals) => ("policy", refusals.iter().map(policy::Refusal::code).collect()),
+            Objection::Budget(_) => ("policy", vec!["privacy_budget"]),
             Objection::Data(error) => ("data", error.codes().into_iter().collect()),
         };
         format!("{what}: {}; the log of {party} says more", codes.join(", "))

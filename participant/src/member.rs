@@ -8,15 +8,16 @@ use std::{io, sync::Arc};
 use haihe_models::table::Table;
 use haihe_privacy::{
     digest::Digest,
+    dp::Budget,
     seal::SealingKey,
     secure_sum::{CheckKey, Scheme},
     sign::{Signature, SigningKey},
 };
 use haihe_protocol::{
     check::{MAKER, SealedCheckKey},
-    contribution::{self, ContributeError, Prepared},
+    contribution::{self, ContributeError, Prepared, Vector},
     error::Violation,
-    horizontal::{PlanError, Task},
+    horizontal::{Layout, PlanError, Task},
     id::{JobId, PartyId, Timestamp},
     job::{JobProblem, JobSpec},
     journal::{self, Entry, JournalError},
@@ -27,10 +28,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::vault::Vault;
 
+mod budget;
 mod history;
 mod note;
 
 use history::AnswerRecord;
+pub use budget::{BudgetError, affordable};
 pub use note::Note;
 
 /// Who this participant is.
@@ -43,6 +46,8 @@ pub struct Identity {
     pub certificate: Vec<u8>,
     /// Its signing key.
     pub key: SigningKey,
+    /// What its policy allows to be spent of each firm's privacy, in all jobs together.
+    pub budget: Option<Budget>,
 }
 
 /// Why a step was not taken. Nothing was said to anybody.
@@ -72,6 +77,9 @@ pub enum MemberError {
     /// The vector cannot be contributed.
     #[error(transparent)]
     Contribute(#[from] ContributeError<io::Error>),
+    /// Nothing more is spent of the firms' privacy.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     /// The vault failed: ours to repair.
     #[error("the vault failed: {0}; check the disk and the permissions of the state folder")]
     Vault(#[from] io::Error),
@@ -419,8 +427,20 @@ impl Member {
         }
         let me = self.identity.party.clone();
         let index = session.index_of(&me)?;
-        let values = task.perform(&job_spec, table, index, session.parties())?;
-        let quantiser = task.quantiser(&job_spec, session.parties())?;
+        let (parties, guaranteed) = (session.parties(), session.guaranteed_contributors());
+        let layout = task.layout(&job_spec, parties, guaranteed)?;
+        let perform = || task.perform(&job_spec, table, index, parties);
+        let (exact, noised);
+        let vector = match &layout {
+            Layout::Exact(quantiser) => {
+                exact = perform()?;
+                Vector::Exact(quantiser, &exact)
+            }
+            Layout::Noised(quantiser) => {
+                noised = self.noised(now, job, &spec, quantiser, &seed, perform)?;
+                Vector::Noised(&noised)
+            }
+        };
         let check = self.check_key(job, &session)?;
         let journal = self.head_of(job, spec.round)?;
         let mut spool = self.vault.spool(job, CIPHERTEXT)?;
@@ -428,8 +448,7 @@ impl Member {
             &*self.scheme,
             &session,
             (&spec, &journal),
-            &quantiser,
-            &values,
+            vector,
             &me,
             (&self.identity.key, &check),
             seed,
@@ -442,7 +461,7 @@ impl Member {
             step: task.step().to_owned(),
             spec: digest,
             commitment: prepared.contribution.commitment,
-            dimension: values.len() as u64,
+            dimension: layout.dimension() as u64,
             bytes: prepared.contribution.ciphertext_bytes + shares as u64,
         };
         let record = RoundRecord {
@@ -546,6 +565,7 @@ impl Member {
             return Ok(false);
         }
         self.vault.remove(job, CIPHERTEXT)?;
+        self.vault.remove(job, budget::NOISED)?;
         // Without the key, what was sealed for this participant in the job stays sealed, whoever kept it.
         if let Some(mut record) = self.record::<JobRecord>(job, RECORD)? {
             record.sealing_key = None;

@@ -4,6 +4,7 @@
 
 use haihe_privacy::{
     digest::{Digest, Transcript},
+    dp::{BudgetReserved, NoiseError, NoisedQuantiser},
     prg::SecretStream,
     seal::{SealError, SealingKey, seal},
     secure_sum::{
@@ -52,6 +53,39 @@ pub enum ContributeError<E: std::error::Error> {
     Sink(#[source] E),
 }
 
+/// What is contributed.
+#[derive(Clone, Copy, Debug)]
+pub enum Vector<'a> {
+    /// Numbers, quantised on the way.
+    Exact(&'a Quantiser, &'a [f64]),
+    /// Integers that were quantised and noised before: sent as they are, so that asking twice shows the same noise.
+    Noised(&'a [u32]),
+}
+
+impl Vector<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Vector::Exact(_, values) => values.len(),
+            Vector::Noised(slots) => slots.len(),
+        }
+    }
+
+    /// The integers from `start` on, as many as there is room for in `out`.
+    fn fill(&self, start: usize, out: &mut [u32], rounding: &mut SecretStream) -> Result<(), QuantiseError> {
+        match self {
+            Vector::Exact(quantiser, values) => {
+                let part = values.get(start..start + out.len()).unwrap_or(&[]);
+                quantiser.quantise(start, part, out, rounding)
+            }
+            Vector::Noised(slots) => {
+                let part = slots.get(start..start + out.len()).unwrap_or(&[]);
+                out.iter_mut().zip(part).for_each(|(out, slot)| *out = *slot);
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Context that binds a sealed share to its round, sender and receiver.
 fn share_context(round: u64, spec: &Digest, from: &PartyId, to: &PartyId) -> Digest {
     Transcript::new("haihe/v1/share-context").u64(round).digest(spec).str(from.as_str()).str(to.as_str()).finish()
@@ -59,6 +93,24 @@ fn share_context(round: u64, spec: &Digest, from: &PartyId, to: &PartyId) -> Dig
 
 fn derive_seed(seed: &[u8; 32], purpose: &str) -> [u8; 32] {
     *Transcript::new("haihe/v1/contribution-seed").bytes(seed).str(purpose).finish().as_bytes()
+}
+
+/// The integers of a vector with noise, to be kept and sent as they are. The ledger has recorded them before anything else
+/// happens, and the noise is drawn before `values` touches any data.
+///
+/// `seed` must be fresh for every call.
+pub fn noised<E: From<NoiseError>>(
+    quantiser: &NoisedQuantiser,
+    _recorded: &BudgetReserved,
+    seed: &[u8; 32],
+    values: impl FnOnce() -> Result<Vec<f64>, E>,
+) -> Result<Vec<u32>, E> {
+    let noise = quantiser.draw(&mut SecretStream::new(&derive_seed(seed, "noise"), 0));
+    let values = values()?;
+    let mut slots = vec![0; values.len()];
+    let mut rounding = SecretStream::new(&derive_seed(seed, "noised rounding"), 0);
+    quantiser.quantise(0, &values, &noise, &mut slots, &mut rounding)?;
+    Ok(slots)
 }
 
 /// Quantises one vector, appends its tag, encrypts and signs it.
@@ -73,8 +125,7 @@ pub fn contribute<E: std::error::Error>(
     scheme: &dyn Scheme,
     session: &Session,
     (spec, journal): (&Verified<RoundSpec>, &TreeHead),
-    quantiser: &Quantiser,
-    values: &[f64],
+    vector: Vector<'_>,
     me: &PartyId,
     (key, check): (&SigningKey, &CheckKey),
     seed: [u8; 32],
@@ -82,7 +133,8 @@ pub fn contribute<E: std::error::Error>(
 ) -> Result<Prepared, ContributeError<E>> {
     let index = session.index_of(me)?;
     let parameters = &spec.parameters;
-    if values.len() + check_slots(parameters.value_bits()) != parameters.dimension() {
+    let length = vector.len();
+    if length + check_slots(parameters.value_bits()) != parameters.dimension() {
         return Err(ContributeError::Length);
     }
     let spec_digest = spec.digest();
@@ -98,18 +150,18 @@ pub fn contribute<E: std::error::Error>(
     for number in 0..parameters.chunks() {
         let range = parameters.chunk_values(number);
         let slots = &mut slots[..range.len()];
-        let block = values.get(range.start.min(values.len())..range.end.min(values.len())).unwrap_or(&[]);
-        let (quantised, rest) = slots.split_at_mut(block.len());
-        quantiser.quantise(range.start.min(values.len()), block, quantised, &mut rounding)?;
+        let (start, stop) = (range.start.min(length), range.end.min(length));
+        let (quantised, rest) = slots.split_at_mut(stop - start);
+        vector.fill(start, quantised, &mut rounding)?;
         if let Some(tag) = &mut tag {
             tag.absorb(quantised.iter().map(|&value| value.into()));
         }
-        if range.end > values.len() {
+        if range.end > length {
             // The tag follows the values; it may begin in one chunk and end in the next.
             if let Some(tag) = tag.take() {
                 end = check.slots(tag, &spec_digest, index, parameters.value_bits());
             }
-            let first = range.start.max(values.len()) - values.len();
+            let first = range.start.max(length) - length;
             rest.copy_from_slice(end.get(first..first + rest.len()).ok_or(ContributeError::Length)?);
         }
         chunk.clear();

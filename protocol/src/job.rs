@@ -6,7 +6,13 @@ use haihe_models::table::{ColumnKind, ColumnSpec};
 use haihe_privacy::secure_sum::{Adversary, CommitteeError, CommitteeRule};
 use serde::{Deserialize, Serialize};
 
-use crate::{horizontal::scorecard::ScorecardOptions, id::PartyId};
+use crate::{
+    horizontal::{
+        Plan,
+        scorecard::{ScorecardOptions, noised::PrivacyOptions},
+    },
+    id::PartyId,
+};
 
 /// Largest job file, in bytes.
 pub const MAX_JOB_BYTES: usize = 1 << 20;
@@ -25,6 +31,8 @@ pub struct JobSpec {
     /// How long to wait for what.
     #[serde(default)]
     pub deadlines: Deadlines,
+    /// Present if every sum is to hide each single firm.
+    pub privacy: Option<PrivacyOptions>,
     /// Present if the job learns a credit scorecard.
     pub scorecard: Option<ScorecardOptions>,
 }
@@ -49,6 +57,8 @@ pub struct DataSpec {
     pub view: String,
     /// Column that identifies a row; unique inside one participant.
     pub key: String,
+    /// Column that says which firm a row belongs to: the unit of differential privacy. Default: every row is a firm of its own.
+    pub firm: Option<String>,
     /// Column with the label, 1 = bad.
     pub label: String,
     /// Column that says which rows are for testing; without it all rows are for training.
@@ -290,7 +300,38 @@ impl JobSpec {
             None => found.push(JobProblem::NoKind),
             Some(options) => options.problems(self.job.parties.len(), &mut found),
         }
+        self.privacy_problems(&mut found);
         found
+    }
+
+    /// The first sum with noise stands for all of them: it is the longest, with the widest bound.
+    fn privacy_problems(&self, found: &mut Vec<JobProblem>) {
+        let (Some(privacy), Some(options)) = (&self.privacy, &self.scorecard) else { return };
+        let mut range = |key, got, fits: bool, allowed| {
+            if !fits {
+                found.push(JobProblem::Range { key, got, allowed });
+            }
+        };
+        range("privacy.epsilon", privacy.epsilon, (0.01..=100.0).contains(&privacy.epsilon), "0.01 to 100");
+        let likely = privacy.delta > 0.0 && privacy.delta <= 0.01;
+        range("privacy.delta", privacy.delta, likely, "above 0, at most 0.01; less than one in the number of firms");
+        if options.evaluation.per_party {
+            found.push(JobProblem::Option {
+                table: "scorecard.evaluation".to_owned(),
+                detail: "per_party = true cannot be had with [privacy]: a party's own figures would cost each of its firms as much \
+                         as all others together; every party still evaluates its own rows for itself"
+                    .to_owned(),
+            });
+        }
+        if found.is_empty()
+            && let Ok(rule) = self.committee_rule(self.job.parties.len() as u32)
+        {
+            let guaranteed = self.min_parties().saturating_sub(rule.privacy_threshold()).max(1);
+            let task = Plan::begin(self).task();
+            if let Err(error) = task.layout(self, self.job.parties.len() as u32, guaranteed) {
+                found.push(JobProblem::Option { table: "privacy".to_owned(), detail: error.to_string() });
+            }
+        }
     }
 
     fn party_problems(&self, found: &mut Vec<JobProblem>) {
@@ -321,7 +362,9 @@ impl JobSpec {
             found.push(JobProblem::TooManyColumns { got: columns.len(), max: MAX_COLUMNS });
         }
         let mut seen: BTreeSet<&str> = [self.data.key.as_str()].into();
-        let split = self.data.split.iter().map(|s| s.column.as_str());
+        // The firm may be named by the key itself.
+        let firm = self.data.firm.iter().map(String::as_str).filter(|f| *f != self.data.key);
+        let split = self.data.split.iter().map(|s| s.column.as_str()).chain(firm);
         for name in [self.data.label.as_str()].into_iter().chain(split).chain(columns.iter().map(|c| c.name.as_str())) {
             if name.is_empty() || name.chars().count() > 128 {
                 found.push(JobProblem::Length { key: format!("data column {name:?}"), max: 128 });

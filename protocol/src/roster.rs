@@ -467,6 +467,11 @@ impl Session {
         &self.keys.coordinator
     }
 
+    /// Honest contributors in every sum that may be opened, at least: their noise alone protects a sum.
+    pub fn guaranteed_contributors(&self) -> u32 {
+        self.roster.minimum_contributors.saturating_sub(self.roster.rule.privacy_threshold()).max(1)
+    }
+
     /// Indices of the committee's members, ascending; the position in this list is the member's share.
     pub fn committee(&self) -> &[u32] {
         &self.committee

@@ -132,8 +132,7 @@ impl Witness {
         {
             return Err(Violation::WrongSum { round });
         }
-        let parties: Vec<PartyId> = session.roster().entries.iter().map(|e| e.party.clone()).collect();
-        let next = plan.absorb_sum(spec, &closed.sum, got, &parties);
+        let next = plan.absorb_sum(spec, session, &closed.sum, got);
         let state = match next.map_err(|_| Violation::WrongSum { round })? {
             (_, Next::Continue(plan)) => State::Learning(plan),
             (_, Next::Finished(result_json)) => State::Finished { result_json },

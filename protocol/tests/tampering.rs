@@ -12,9 +12,9 @@ use haihe_privacy::{
 use haihe_protocol::{
     check::SealedCheckKey,
     checkpoint::TreeHead,
-    contribution::{self, Prepared},
+    contribution::{self, Prepared, Vector},
     error::{Fault, Violation},
-    horizontal::{Plan, Task, scorecard},
+    horizontal::{Layout, Plan, Task, scorecard},
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
     message::{Answer, Objection, RoundSpec, SurvivorSet, Verified},
@@ -112,7 +112,7 @@ fn build() -> Scene {
     let confirmations: Vec<Confirmation> = (0..3).map(confirm).collect();
     let session = Session::establish(roster.clone(), confirmations.clone(), &job, &spec, &trust, NOW).expect("session");
     let task = Plan::begin(&spec).task();
-    let quantiser = task.quantiser(&spec, 3).expect("a quantiser");
+    let Ok(Layout::Exact(quantiser)) = task.layout(&spec, 3, 2) else { panic!("a layout without noise") };
     let check = session.check_key(&parties[1], &sealing[1]).expect("the check key opens");
     let round = RoundSpec {
         job,
@@ -136,8 +136,7 @@ fn build() -> Scene {
             &NoSecurity,
             &session,
             (&verified, &HEAD),
-            &quantiser,
-            &values,
+            Vector::Exact(&quantiser, &values),
             &parties[i],
             (&keys[i], &check),
             seed,

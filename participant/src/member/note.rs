@@ -58,6 +58,15 @@ pub enum Note {
         /// Its size.
         parties: u32,
     },
+    /// Spent privacy for the sum of a round, before any data were touched.
+    Spent {
+        /// Round.
+        round: u64,
+        /// Noise over sensitivity.
+        multiplier: f64,
+        /// Epsilon spent in all jobs so far, at the policy's delta.
+        epsilon: f64,
+    },
     /// Pinned a checkpoint of the coordinator's journal, after it was proved to extend the one before.
     Pinned {
         /// Number of entries.

@@ -4,13 +4,17 @@
 //! into a vector over its own rows with [`Task::perform`]. Both sides derive the layout of that vector with
 //! [`Task::segments`], so that a coordinator that asks for anything else is refused.
 
+mod layout;
 pub mod scorecard;
 
 use haihe_models::table::Table;
-use haihe_privacy::secure_sum::{QuantiseError, Quantiser, Segment};
+use haihe_privacy::secure_sum::{QuantiseError, Segment};
 use serde::{Deserialize, Serialize};
 
-use crate::{id::PartyId, job::JobSpec};
+use crate::{id::PartyId, job::JobSpec, roster::Session};
+use scorecard::noised;
+
+pub use layout::{Layout, Numbers};
 
 /// What one round computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +22,8 @@ use crate::{id::PartyId, job::JobSpec};
 pub enum Task {
     /// A step towards a scorecard.
     Scorecard(scorecard::Task),
+    /// A step towards a scorecard, from sums with noise.
+    NoisedScorecard(noised::Task),
 }
 
 /// Where a job's learning stands at the coordinator.
@@ -26,6 +32,8 @@ pub enum Task {
 pub enum Plan {
     /// A scorecard.
     Scorecard(Box<scorecard::Plan>),
+    /// A scorecard from sums with noise.
+    NoisedScorecard(Box<noised::Plan>),
 }
 
 /// What follows a sum.
@@ -57,6 +65,9 @@ pub enum PlanError {
     /// The numbers of the task do not fit into the job's slots.
     #[error("the task does not fit the secure sum: {0}")]
     Quantise(#[from] QuantiseError),
+    /// A plan that learns from noisy sums was given an exact one.
+    #[error("this job learns from sums with noise only")]
+    Exact,
     /// A sum that is shorter than the vector.
     #[error("a sum of {got} entries is shorter than the vector of its task")]
     Length {
@@ -68,13 +79,17 @@ pub enum PlanError {
 impl Plan {
     /// The plan of a job.
     pub fn begin(spec: &JobSpec) -> Self {
-        Plan::Scorecard(Box::new(scorecard::Plan::begin(spec)))
+        match spec.privacy {
+            Some(_) => Plan::NoisedScorecard(Box::new(noised::Plan::begin())),
+            None => Plan::Scorecard(Box::new(scorecard::Plan::begin(spec))),
+        }
     }
 
     /// What the next round computes.
     pub fn task(&self) -> Task {
         match self {
             Plan::Scorecard(plan) => Task::Scorecard(plan.task()),
+            Plan::NoisedScorecard(plan) => Task::NoisedScorecard(plan.task()),
         }
     }
 
@@ -82,6 +97,7 @@ impl Plan {
     pub fn step(&self) -> &'static str {
         match self {
             Plan::Scorecard(plan) => plan.step(),
+            Plan::NoisedScorecard(plan) => plan.task().step(),
         }
     }
 
@@ -90,16 +106,31 @@ impl Plan {
     pub fn absorb_sum(
         self,
         spec: &JobSpec,
+        session: &Session,
         sum: &[u64],
         contributors: u32,
-        parties: &[PartyId],
     ) -> Result<(Summary, Next), PlanError> {
-        let quantiser = self.task().quantiser(spec, parties.len() as u32)?;
-        let values = sum.get(..quantiser.dimension()).ok_or(PlanError::Length { got: sum.len() })?;
-        self.absorb(spec, &quantiser.dequantise(values, contributors), parties)
+        let layout = self.task().layout(spec, session.parties(), session.guaranteed_contributors())?;
+        let slots = sum.get(..layout.dimension()).ok_or(PlanError::Length { got: sum.len() })?;
+        let numbers = layout.dequantise(slots, contributors);
+        match (self, layout.mechanism()) {
+            (Plan::NoisedScorecard(plan), Some(mechanism)) => {
+                let (summary, next) = plan.absorb(spec, &numbers, mechanism)?;
+                let next = match next {
+                    noised::Next::Continue(plan) => Next::Continue(Box::new(Plan::NoisedScorecard(plan))),
+                    noised::Next::Finished(json) => Next::Finished(json),
+                };
+                Ok((summary, next))
+            }
+            (plan, _) => {
+                let entries = session.roster().entries.iter();
+                let parties: Vec<PartyId> = entries.map(|e| e.party.clone()).collect();
+                plan.absorb(spec, &numbers.values, &parties)
+            }
+        }
     }
 
-    /// Goes on from the sum that answers [`Plan::task`], in a session of `parties`.
+    /// Goes on from the exact sum that answers [`Plan::task`], in a session of `parties`.
     pub fn absorb(self, spec: &JobSpec, sum: &[f64], parties: &[PartyId]) -> Result<(Summary, Next), PlanError> {
         match self {
             Plan::Scorecard(plan) => {
@@ -110,6 +141,7 @@ impl Plan {
                 };
                 Ok((summary, next))
             }
+            Plan::NoisedScorecard(_) => Err(PlanError::Exact),
         }
     }
 }
@@ -132,6 +164,7 @@ impl Task {
     pub fn step(&self) -> &'static str {
         match self {
             Task::Scorecard(task) => task.step(),
+            Task::NoisedScorecard(task) => task.step(),
         }
     }
 
@@ -139,18 +172,23 @@ impl Task {
     pub fn segments(&self, spec: &JobSpec, parties: u32) -> Result<Vec<Segment>, PlanError> {
         match self {
             Task::Scorecard(task) => Ok(task.segments(spec, parties)?),
+            Task::NoisedScorecard(task) => Ok(task.segments(spec)?),
         }
     }
 
-    /// How that vector becomes integers.
-    pub fn quantiser(&self, spec: &JobSpec, parties: u32) -> Result<Quantiser, PlanError> {
-        Ok(Quantiser::new(self.segments(spec, parties)?, spec.secure_sum.value_bits)?)
+    /// How that vector becomes integers. With noise, that of any `guaranteed` contributors must suffice.
+    pub fn layout(&self, spec: &JobSpec, parties: u32, guaranteed: u32) -> Result<Layout, PlanError> {
+        match self {
+            Task::Scorecard(task) => Ok(Layout::exact(task.segments(spec, parties)?, spec.secure_sum.value_bits)?),
+            Task::NoisedScorecard(task) => Ok(task.layout(spec, guaranteed)?),
+        }
     }
 
-    /// The vector of the party with index `party` of `parties`, over its own rows.
+    /// The vector of the party with index `party` of `parties`, over its own rows; without noise, which [`Task::layout`] adds.
     pub fn perform(&self, spec: &JobSpec, table: &Table, party: u32, parties: u32) -> Result<Vec<f64>, PlanError> {
         match self {
             Task::Scorecard(task) => Ok(task.perform(spec, table, party, parties)?),
+            Task::NoisedScorecard(task) => Ok(task.perform(spec, table)?.sum),
         }
     }
 }

@@ -138,11 +138,9 @@ impl Job {
         let Phase::Opening(o) = &self.phase else { return Err(self.refuse("sum")) };
         let (round, digest) = (o.spec.round, sum_digest(sum));
         let transcript = round_transcript(&o.spec.previous, &o.spec.digest(), &o.digest, &digest);
-        let entries = o.running.session.roster().entries.iter();
-        let parties: Vec<PartyId> = entries.map(|e| e.party.clone()).collect();
         let opened = |summary, plan| Event::SumOpened { round, sum: digest, wrong_answers, transcript, summary, plan };
         let contributors = o.survivors.survivors.len() as u32;
-        match o.running.plan.clone().absorb_sum(&self.head.spec, sum, contributors, &parties) {
+        match o.running.plan.clone().absorb_sum(&self.head.spec, &o.running.session, sum, contributors) {
             Ok((summary, Next::Continue(plan))) => Ok(vec![opened(summary, Some(*plan))]),
             Ok((summary, Next::Finished(result_json))) => {
                 let result = result_digest(&result_json);

@@ -16,6 +16,7 @@ use haihe_models::{
     glm::{Fit, GlmError, LogisticStatistics, Newton, NewtonOptions, NewtonOutcome, Resolution, logistic_statistics},
     grid::{ColumnGrid, LabelCountsLayout, ProfileLayout, StatisticsError, grids, label_counts, profile, rows_of},
     metrics::{MetricsError, ScoreGrid},
+    noisy::{NoisyError, NoisyOptions},
     scorecard::{ScalingOptions, Scorecard},
     selection::{
         Correlation, Selection, SelectionOptions, by_correlation, by_information_value, correlation_len,
@@ -33,6 +34,7 @@ use crate::{
 };
 
 mod evaluation;
+pub mod noised;
 
 pub use evaluation::{Evaluation, LocalResult, Measured, PartyEvaluation, local_result};
 use evaluation::{evaluation, evaluation_vector};
@@ -53,6 +55,8 @@ pub struct ScorecardOptions {
     pub evaluation: EvaluationOptions,
     /// What every party keeps for itself.
     pub local: LocalOptions,
+    /// How a scorecard is learned under noise, if the job has a table `[privacy]`.
+    pub noise: NoisyOptions,
 }
 
 /// How the result is evaluated.
@@ -101,6 +105,7 @@ impl ScorecardOptions {
         option("selection", self.selection.validate().err().map(|e| e.to_string()));
         option("regression", self.regression.validate().err().map(|e| e.to_string()));
         option("scaling", self.scaling.validate().err().map(|e| e.to_string()));
+        option("noise", self.noise.validate().err().map(|e| e.to_string()));
         if !(10..=10_000).contains(&self.evaluation.cells) {
             let got = self.evaluation.cells as f64;
             found.push(JobProblem::Range { key: "scorecard.evaluation.cells", got, allowed: "10 to 10000" });
@@ -236,6 +241,12 @@ pub enum ScorecardError {
         /// Test rows.
         rows: f64,
     },
+    /// Learning under noise.
+    #[error(transparent)]
+    Noisy(Box<NoisyError>),
+    /// The noise of a job.
+    #[error(transparent)]
+    Privacy(#[from] noised::PrivacyError),
     /// The job has no table `[scorecard]`.
     #[error("the job does not learn a scorecard")]
     OtherKind,
@@ -258,6 +269,10 @@ pub struct ScorecardResult {
     pub correlation: Correlation,
     /// The federated evaluation.
     pub evaluation: Evaluation,
+    /// What was spent of each firm's privacy, if the job added noise. Then counts are not whole numbers, and everything here is
+    /// as noisy as it says.
+    #[serde(default)]
+    pub privacy: Option<noised::PrivacySpent>,
 }
 
 fn options(spec: &JobSpec) -> Result<&ScorecardOptions, ScorecardError> {
@@ -425,6 +440,7 @@ impl Plan {
                     binnings: learned.binnings,
                     selection: learned.selection,
                     evaluation,
+                    privacy: None,
                 };
                 let json = serde_json::to_string(&result).expect("a result is plain data with string keys");
                 Ok((summary("evaluation", text, figures), Next::Finished(json)))
