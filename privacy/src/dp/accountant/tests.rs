@@ -41,7 +41,7 @@ fn epsilons_of_dp_accounting() {
 }
 
 /// Writes the table of `docs/security/dp-accounting.md` again:
-/// `cargo test --release -p haihe-privacy --lib write_the_epsilon_table -- --ignored`.
+/// `cargo test -p haihe-privacy --lib write_the_epsilon_table -- --ignored`.
 #[test]
 #[ignore = "writes a table of the documentation, with times"]
 fn write_the_epsilon_table() {
