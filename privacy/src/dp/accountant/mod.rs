@@ -91,6 +91,9 @@ pub enum AccountingError {
     },
 }
 
+/// The largest `mu^2` that is composed with sampled releases: an epsilon of 200 and more.
+const MOST: f64 = 400.0;
+
 impl Mechanism {
     /// With this multiplier; sampled, unless `rate` is one.
     pub fn new(multiplier: f64, rate: f64) -> Result<Self, AccountingError> {
@@ -152,6 +155,10 @@ impl Composition {
         }
         Ok(match self.sampled.is_empty() {
             true => gaussian::epsilon(self.mu_squared.sqrt(), delta),
+            // Far beyond any promise, and beyond what a grid can hold.
+            false if self.mu_squared > MOST => {
+                Bounds { upper: f64::INFINITY, ..gaussian::epsilon(self.mu_squared.sqrt(), delta) }
+            }
             false => compose::epsilon(&self.parts(), delta),
         })
     }
@@ -163,6 +170,9 @@ impl Composition {
         }
         Ok(match self.sampled.is_empty() {
             true => gaussian::delta(self.mu_squared.sqrt(), epsilon),
+            false if self.mu_squared > MOST => {
+                Bounds { upper: 1.0, ..gaussian::delta(self.mu_squared.sqrt(), epsilon) }
+            }
             false => compose::delta(&self.parts(), epsilon),
         })
     }
