@@ -4,9 +4,9 @@
 //! the larger of the two divergences is the cost.
 //!
 //! * Releases in which every firm takes part compose to one Gaussian exactly, `mu^2 = sum 1 / z_i^2` (Dong, Roth, Su,
-//!   *Gaussian Differential Privacy*, 2022, <https://arxiv.org/abs/1905.02383>); its curve is known in closed form ([`gaussian`]).
-//! * Sampled releases are composed as privacy-loss distributions on a grid ([`loss`]) by the Fourier transform
-//!   ([`compose`]). Two grids enclose the truth: one dominates the mechanism, the other is dominated by it. The grid is
+//!   *Gaussian Differential Privacy*, 2022, <https://arxiv.org/abs/1905.02383>); its curve is known in closed form (`gaussian`).
+//! * Sampled releases are composed as privacy-loss distributions on a grid (`loss`) by the Fourier transform
+//!   (`compose`). Two grids enclose the truth: one dominates the mechanism, the other is dominated by it. The grid is
 //!   refined until the two epsilons are within half a per cent of each other.
 //!
 //! Floating-point errors are bounded generously where they could matter (the transform); elsewhere they are parts in

@@ -139,13 +139,11 @@ fn mixed_releases() {
 #[test]
 fn hopeless_compositions_are_not_private() {
     let sampled = (Mechanism::new(0.1, 0.5).expect("valid"), 1);
-    for whole in [10, 1_000, 1_000_000] {
+    for whole in [10, 1_000_000] {
         let releases = [(Mechanism::new(0.5, 1.0).expect("valid"), whole), sampled];
         let bounds = Composition::new(&releases).expect("valid").epsilon(1e-6).expect("valid");
         assert!(bounds.lower > 20.0 && bounds.upper >= bounds.lower, "{bounds:?}");
     }
-    let many = Composition::new(&[(sampled.0, 1_000_000_000)]).expect("valid").epsilon(1e-6).expect("valid");
-    assert!(many.upper > 1000.0, "{many:?}");
 }
 
 #[test]
