@@ -3,6 +3,7 @@
 //! `cargo xtask bench secure-sum` runs them in release and keeps the rows in `target/bench/`.
 
 mod memory;
+mod noise;
 mod plain;
 mod rows;
 mod secure_sum;
@@ -26,6 +27,12 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Samples of the discrete Gaussian, beside those of the `prio` crate
+    Noise {
+        /// Fewer repetitions
+        #[arg(long)]
+        quick: bool,
+    },
     /// One side of a secure sum in a process of its own, for its peak memory
     #[command(hide = true)]
     Side {
@@ -42,6 +49,7 @@ enum Command {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::SecureSum { quick } => secure_sum::run(quick),
+        Command::Noise { quick } => noise::run(quick),
         Command::Side { folder, side, party } => memory::run_side(&folder, side, party),
     }
 }

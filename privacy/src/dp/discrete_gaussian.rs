@@ -15,7 +15,7 @@
 //! Every `i` comes out with probability proportional to `c_k * (1 / w) * F exp(..) / c_k`, that is, exactly to
 //! `exp(-i^2 / (2 sigma^2))`. The `c_k` cancel, so they may be rounded up at will. Only step 3 meets a number that is not
 //! rational: `U < F exp(-x) / c` for a uniform `U` is decided from as many digits of `U` and of `exp(-x)` as it takes, 32 of
-//! them nearly always, 64 in a slab's last few per cent, more once in 2^50 samples ([`exact`]). No step rounds.
+//! them nearly always, 64 in a slab's last few per cent, more once in 2^50 samples (`exact`). No step rounds.
 //!
 //! The time depends on the sample: noise is drawn in one go before any data are touched, and whoever could time single
 //! samples on the participant's own machine could read its data too.

@@ -44,8 +44,8 @@ enum Side {
 
 /// Computes a quantity from below and from above, for both orders of the neighbours, on ever finer grids.
 fn refine(parts: &[Sampled], quantity: impl Fn(&Laws, Side) -> Option<f64>) -> Bounds {
-    let widest = parts.iter().map(|part| width(part)).fold(0.0, f64::max);
-    let narrowest = parts.iter().map(|part| spread(part)).fold(f64::INFINITY, f64::min);
+    let widest = parts.iter().map(width).fold(0.0, f64::max);
+    let narrowest = parts.iter().map(spread).fold(f64::INFINITY, f64::min);
     let finest = widest / INTERVALS;
     let mut step = (widest / 1000.0).min(narrowest / 4.0).max(finest);
     let mut best = Bounds { lower: 0.0, upper: f64::INFINITY };

@@ -4,9 +4,9 @@
 //! the larger of the two divergences is the cost.
 //!
 //! * Releases in which every firm takes part compose to one Gaussian exactly, `mu^2 = sum 1 / z_i^2` (Dong, Roth, Su,
-//!   *Gaussian Differential Privacy*, 2022, <https://arxiv.org/abs/1905.02383>); its curve is known in closed form ([`gaussian`]).
-//! * Sampled releases are composed as privacy-loss distributions on a grid ([`loss`]) by the Fourier transform
-//!   ([`compose`]). Two grids enclose the truth: one dominates the mechanism, the other is dominated by it. The grid is
+//!   *Gaussian Differential Privacy*, 2022, <https://arxiv.org/abs/1905.02383>); its curve is known in closed form (`gaussian`).
+//! * Sampled releases are composed as privacy-loss distributions on a grid (`loss`) by the Fourier transform
+//!   (`compose`). Two grids enclose the truth: one dominates the mechanism, the other is dominated by it. The grid is
 //!   refined until the two epsilons are within half a per cent of each other.
 //!
 //! Floating-point errors are bounded generously where they could matter (the transform); elsewhere they are parts in
@@ -91,6 +91,9 @@ pub enum AccountingError {
     },
 }
 
+/// The largest `mu^2` that is composed with sampled releases: an epsilon of 200 and more.
+const MOST: f64 = 400.0;
+
 impl Mechanism {
     /// With this multiplier; sampled, unless `rate` is one.
     pub fn new(multiplier: f64, rate: f64) -> Result<Self, AccountingError> {
@@ -152,6 +155,10 @@ impl Composition {
         }
         Ok(match self.sampled.is_empty() {
             true => gaussian::epsilon(self.mu_squared.sqrt(), delta),
+            // Far beyond any promise, and beyond what a grid can hold.
+            false if self.mu_squared > MOST => {
+                Bounds { upper: f64::INFINITY, ..gaussian::epsilon(self.mu_squared.sqrt(), delta) }
+            }
             false => compose::epsilon(&self.parts(), delta),
         })
     }
@@ -163,6 +170,9 @@ impl Composition {
         }
         Ok(match self.sampled.is_empty() {
             true => gaussian::delta(self.mu_squared.sqrt(), epsilon),
+            false if self.mu_squared > MOST => {
+                Bounds { upper: 1.0, ..gaussian::delta(self.mu_squared.sqrt(), epsilon) }
+            }
             false => compose::delta(&self.parts(), epsilon),
         })
     }

@@ -41,7 +41,7 @@ fn epsilons_of_dp_accounting() {
 }
 
 /// Writes the table of `docs/security/dp-accounting.md` again:
-/// `cargo test --release -p haihe-privacy --lib write_the_epsilon_table -- --ignored`.
+/// `cargo test -p haihe-privacy --lib write_the_epsilon_table -- --ignored`.
 #[test]
 #[ignore = "writes a table of the documentation, with times"]
 fn write_the_epsilon_table() {
@@ -134,6 +134,16 @@ fn mixed_releases() {
     // dp-accounting 0.6.0, the two events composed.
     let theirs = 2.233_912;
     assert!(both.lower <= theirs && theirs <= both.upper * 1.001, "{both:?}");
+}
+
+#[test]
+fn hopeless_compositions_are_not_private() {
+    let sampled = (Mechanism::new(0.1, 0.5).expect("valid"), 1);
+    for whole in [10, 1_000_000] {
+        let releases = [(Mechanism::new(0.5, 1.0).expect("valid"), whole), sampled];
+        let bounds = Composition::new(&releases).expect("valid").epsilon(1e-6).expect("valid");
+        assert!(bounds.lower > 20.0 && bounds.upper >= bounds.lower, "{bounds:?}");
+    }
 }
 
 #[test]

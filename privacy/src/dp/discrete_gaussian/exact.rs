@@ -37,7 +37,7 @@ fn taylor(y: u64) -> u64 {
 }
 
 fn high(a: u64, b: u64) -> u64 {
-    (u128::from(a) * u128::from(b) >> 64) as u64
+    ((u128::from(a) * u128::from(b)) >> 64) as u64
 }
 
 /// `floor(2^64 exp(-2^i))`; a test computes them again.
