@@ -14,6 +14,7 @@ use super::{
     message::{Ask, Said},
     pki::derive,
     vault::CrashingVault,
+    witness::{Noted, Witness},
 };
 
 /// What is on the disk of a participant: it survives a crash.
@@ -26,6 +27,8 @@ pub(super) struct Disk {
     pub(super) table: Arc<Table>,
     /// Why it declines every job, if it does.
     pub(super) declines: Option<String>,
+    /// How far its clock is ahead, in milliseconds.
+    pub(super) ahead_ms: i64,
 }
 
 /// One participant.
@@ -41,41 +44,59 @@ pub(super) struct Party {
     pub(super) outstanding: Option<(u64, Ask)>,
     /// Messages that reached it.
     pub(super) received: u64,
-    /// It noted the end of the job.
+    /// It noted the end of the job, or never had to do with it.
     pub(super) closed: bool,
+    /// What it put into each sum.
+    pub(super) noted: Noted,
+    /// How often it was killed.
+    pub(super) killed: u64,
 }
 
 impl Party {
     pub(super) fn new(disk: Disk, scheme: Arc<dyn Scheme>, seed: u64) -> Self {
-        let mut party =
-            Self { disk, scheme, seed, member: None, drawn: 0, outstanding: None, received: 0, closed: false };
+        let noted = Noted::default();
+        let scheme = Arc::new(Witness { scheme, noted: noted.clone() });
+        let mut party = Self {
+            disk,
+            scheme,
+            seed,
+            member: None,
+            drawn: 0,
+            outstanding: None,
+            received: 0,
+            closed: false,
+            noted,
+            killed: 0,
+        };
         party.start();
         party
     }
 
     /// Starts the process; everything that it knows comes from the vault.
     pub(super) fn start(&mut self) {
+        self.member = Some(self.fresh_member());
+    }
+
+    /// A process that knows what is in the vault.
+    pub(super) fn fresh_member(&self) -> Member {
         let identity = Identity {
             party: self.disk.name.clone(),
             trust: self.disk.trust.clone(),
             certificate: self.disk.certificate.clone(),
             key: haihe_privacy::sign::SigningKey::from_seed(self.disk.signing_seed),
         };
-        self.member = Some(Member::new(Arc::new(identity), self.scheme.clone(), Box::new(self.disk.vault.clone())));
+        Member::new(Arc::new(identity), self.scheme.clone(), Box::new(self.disk.vault.clone()))
     }
 
     /// Kills the process: what was only in memory is gone.
     pub(super) fn kill(&mut self) {
+        self.killed += 1;
         self.member = None;
         self.outstanding = None;
     }
 
     pub(super) fn is_up(&self) -> bool {
         self.member.is_some()
-    }
-
-    pub(super) fn member(&self) -> Option<&Member> {
-        self.member.as_ref()
     }
 
     fn draw(&mut self, purpose: &str) -> [u8; 32] {
@@ -88,6 +109,7 @@ impl Party {
         let secrets = [self.draw("sealing key"), self.draw("beacon nonce")];
         let seed = self.draw("contribution");
         let Some(member) = &mut self.member else { return Ok(None) };
+        let now = Timestamp(now.0.saturating_add_signed(self.disk.ahead_ms));
         Ok(match ask {
             Ask::Offer { toml, opened } => Some(match member.earlier_reply(now, job)? {
                 Some(Ok(join)) => Said::Join(Box::new(join)),
@@ -132,7 +154,9 @@ impl Party {
                 Some(Said::Answer(Box::new(answer)))
             }
             Ask::Closed(outcome) => {
-                member.close(now, job, outcome.clone().map(|(_, transcript)| transcript))?;
+                if member.has_joined(job)? {
+                    member.close(now, job, outcome.clone().map(|(_, transcript)| transcript))?;
+                }
                 self.closed = true;
                 None
             }
