@@ -257,9 +257,13 @@ impl Engine {
             }
         }
         let key = shares_key(&self.job.head().job, c);
-        blobs.remove(&key)?;
-        blobs.append(&key, 0, &upload.sealed_shares.concat())?;
-        blobs.sync(&key)?;
+        let shares = upload.sealed_shares.concat();
+        let stored = blobs.remove(&key).and_then(|()| blobs.append(&key, 0, &shares)).and_then(|()| blobs.sync(&key));
+        if let Err(error) = stored {
+            // The running sum holds a contribution that is not accepted now, and perhaps never.
+            self.sum = None;
+            return Err(error.into());
+        }
         let shares: usize = upload.sealed_shares.iter().map(Vec::len).sum();
         let bytes = c.ciphertext_bytes + shares as u64;
         Ok(Command::Contribute { contribution: upload.contribution, bytes })
