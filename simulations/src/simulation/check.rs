@@ -53,7 +53,8 @@ impl Federation {
         self.replays(replayed)?;
         self.nobody_is_named_without_cause(&story)?;
         for (index, party) in self.parties.iter().enumerate() {
-            self.tells_the_same(index, party, &story, replayed.phase()).map_err(|e| format!("{}: {e}", party.disk.name))?;
+            self.tells_the_same(index, party, &story, replayed.phase())
+                .map_err(|e| format!("{}: {e}", party.disk.name))?;
         }
         self.sums_are_those_of_the_survivors(&story)?;
         self.is_bounded(&story)
@@ -178,7 +179,8 @@ impl Federation {
         }
         let accepted: BTreeSet<u64> = of(name, story.accepted.keys());
         let heard: BTreeSet<u64> = of(name, story.answered.iter());
-        if (story.joined.contains(name) && !joined) || !accepted.is_subset(&contributed) || !heard.is_subset(&answered) {
+        if (story.joined.contains(name) && !joined) || !accepted.is_subset(&contributed) || !heard.is_subset(&answered)
+        {
             return Err("the coordinator has something of it that it has not noted".to_owned());
         }
         if self.told_twice.contains(&index) {
@@ -291,7 +293,9 @@ impl Federation {
     pub(super) fn note_refusal(&mut self, party: usize, error: &MemberError) {
         let wrong_clock = self.parties[party].disk.ahead_ms != 0;
         let fine = match error {
-            MemberError::Violation(Violation::StaleRound { .. } | Violation::OtherSession { message: "roster", .. })
+            MemberError::Violation(
+                Violation::StaleRound { .. } | Violation::OtherSession { message: "roster", .. },
+            )
             | MemberError::Closed
             | MemberError::Vault(_)
             | MemberError::Contribute(ContributeError::Sink(_)) => true,

@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 
-use haihe_protocol::id::Timestamp;
+use haihe_protocol::id::{PartyId, Timestamp};
 use rand::RngExt as _;
 
 use super::{Federation, OPENED, Step, message::Message};
 use crate::fault::{During, Fault};
-use haihe_protocol::id::PartyId;
 
 /// Until when a party's line is busy, to the coordinator and from it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -165,7 +164,9 @@ impl Federation {
             Fault::CrashOnMessage { party, message, worked, down_ms } if party == name && *message == number => {
                 Some((fault, *worked, *down_ms))
             }
-            Fault::CrashLoop { party, message, times, down_ms } if party == name && within(number, *message, *times) => {
+            Fault::CrashLoop { party, message, times, down_ms }
+                if party == name && within(number, *message, *times) =>
+            {
                 Some((fault, false, *down_ms))
             }
             _ => None,

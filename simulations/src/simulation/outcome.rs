@@ -1,6 +1,11 @@
 //! What a simulation takes, tells and returns.
 
-use std::{collections::{BTreeMap, BTreeSet}, fmt, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
 use haihe_privacy::{
     digest::Digest,
