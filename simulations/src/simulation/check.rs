@@ -78,7 +78,8 @@ impl Federation {
                     story.specs.insert(spec.round, spec);
                 }
                 Event::ContributionAccepted { contribution: c, .. } => {
-                    if story.accepted.insert((c.party.clone(), c.round), c.commitment).is_some() {
+                    let second = story.accepted.insert((c.party.clone(), c.round), c.commitment).is_some();
+                    if second {
                         return Err(format!("two contributions of {} to round {} were accepted", c.party, c.round));
                     }
                 }

@@ -13,7 +13,9 @@ use haihe_privacy::{
 /// Integers by session and round. Of a contribution that was made again after a crash, the last one stays, which is the
 /// first that was ever sent.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Noted(Arc<Mutex<BTreeMap<(Digest, u64), Vec<u32>>>>);
+pub(super) struct Noted(Arc<Mutex<Vectors>>);
+
+type Vectors = BTreeMap<(Digest, u64), Vec<u32>>;
 
 impl Noted {
     pub(super) fn of(&self, session: Digest, round: u64) -> Option<Vec<u32>> {
