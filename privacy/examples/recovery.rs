@@ -34,6 +34,9 @@ struct Round {
     answers: usize,
 }
 
+/// Position in the committee, and what came from there.
+type Answer = (u32, Vec<u8>);
+
 fn context() -> SumContext {
     SumContext { session: Digest::from_bytes([7; 32]), round: 1 }
 }
@@ -138,7 +141,7 @@ fn answers(
     shares: &[Vec<KeyShare>],
     parameters: &SumParameters,
     rule: &CommitteeRule,
-) -> Result<Vec<(u32, Vec<u8>)>, Box<dyn Error>> {
+) -> Result<Vec<Answer>, Box<dyn Error>> {
     let mut sums: Vec<ShareSum> = (0..rule.members()).map(|_| ShareSum::zero(parameters.set(), rule)).collect();
     for shares in &shares[..round.contributions] {
         for (share, sum) in shares.iter().zip(&mut sums) {
