@@ -167,11 +167,14 @@ impl Engine {
         Ok(Command::Decline(Verified::decline(decline, &head.job, &head.spec, &self.identity.trust, now)?))
     }
 
-    /// Checks a received confirmation.
+    /// Checks a received confirmation. `None` if no such roster is being confirmed: one for an earlier proposal is late, and
+    /// breaks no rule.
     pub fn verify_confirmation(&self, c: Confirmation) -> Result<Option<Command>, EngineError> {
         match self.job.proposal() {
-            Some((roster, keys)) => Ok(Some(Command::Confirm(Verified::confirmation(c, roster, keys)?))),
-            None => Ok(None),
+            Some((roster, keys)) if roster.digest() == c.session => {
+                Ok(Some(Command::Confirm(Verified::confirmation(c, roster, keys)?)))
+            }
+            _ => Ok(None),
         }
     }
 
