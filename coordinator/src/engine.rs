@@ -218,11 +218,14 @@ impl Engine {
         Ok(Command::Decline(Verified::decline(decline, &head.job, &head.spec, &self.identity.trust, now)?))
     }
 
-    /// Checks a received confirmation.
+    /// Checks a received confirmation. `None` if no such roster is being confirmed: one for an earlier proposal is late, and
+    /// breaks no rule.
     pub fn verify_confirmation(&self, c: Confirmation) -> Result<Option<Command>, EngineError> {
         match self.job.proposal() {
-            Some((roster, keys)) => Ok(Some(Command::Confirm(Verified::confirmation(c, roster, keys)?))),
-            None => Ok(None),
+            Some((roster, keys)) if roster.digest() == c.session => {
+                Ok(Some(Command::Confirm(Verified::confirmation(c, roster, keys)?)))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -316,9 +319,13 @@ impl Engine {
             }
         }
         let key = shares_key(&self.job.head().job, c);
-        blobs.remove(&key)?;
-        blobs.append(&key, 0, &upload.sealed_shares.concat())?;
-        blobs.sync(&key)?;
+        let shares = upload.sealed_shares.concat();
+        let stored = blobs.remove(&key).and_then(|()| blobs.append(&key, 0, &shares)).and_then(|()| blobs.sync(&key));
+        if let Err(error) = stored {
+            // The running sum holds a contribution that is not accepted now, and perhaps never.
+            self.sum = None;
+            return Err(error.into());
+        }
         let shares: usize = upload.sealed_shares.iter().map(Vec::len).sum();
         let bytes = c.ciphertext_bytes + shares as u64;
         Ok(Command::Contribute { contribution: upload.contribution, bytes })

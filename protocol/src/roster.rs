@@ -223,6 +223,16 @@ impl Roster {
             .finish()
     }
 
+    /// The parties in their order.
+    pub fn parties(&self) -> Vec<PartyId> {
+        self.entries.iter().map(|e| e.party.clone()).collect()
+    }
+
+    /// Honest contributors in every sum that may be opened, at least: their noise alone protects a sum.
+    pub fn guaranteed_contributors(&self) -> u32 {
+        self.minimum_contributors.saturating_sub(self.rule.privacy_threshold()).max(1)
+    }
+
     /// The entries that hold by themselves and share no key with an earlier one.
     pub(crate) fn sound_entries(
         entries: Vec<Join>,
@@ -467,9 +477,9 @@ impl Session {
         &self.keys.coordinator
     }
 
-    /// Honest contributors in every sum that may be opened, at least: their noise alone protects a sum.
+    /// As [`Roster::guaranteed_contributors`].
     pub fn guaranteed_contributors(&self) -> u32 {
-        self.roster.minimum_contributors.saturating_sub(self.roster.rule.privacy_threshold()).max(1)
+        self.roster.guaranteed_contributors()
     }
 
     /// Indices of the committee's members, ascending; the position in this list is the member's share.

@@ -1,8 +1,6 @@
 //! What goes wrong in a simulation: a list of operations that can be read, stored in a scenario and shortened by hand.
 
 use haihe_protocol::id::PartyId;
-use rand::RngExt as _;
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 /// One thing that goes wrong. Messages are numbered from 0 in the order in which they are sent, both ways together.
@@ -88,6 +86,92 @@ pub enum Fault {
         /// Sequence number of the entry.
         entry: u64,
     },
+    /// A participant is killed again and again: at `times` of its messages in a row, before it does what it is asked.
+    CrashLoop {
+        /// Who.
+        party: PartyId,
+        /// The first of the messages to it, from 0.
+        message: u64,
+        /// How often.
+        times: u64,
+        /// How long it is away each time, in milliseconds.
+        down_ms: u64,
+    },
+    /// A participant's disk is full: some writes to its vault fail, half of an appended line is on it, later ones work.
+    DiskFull {
+        /// Who.
+        party: PartyId,
+        /// The first write that fails, from 0.
+        write: u64,
+        /// How many fail.
+        writes: u64,
+    },
+    /// The coordinator is killed again and again: after each of `times` writes to its journal, none of which it acted on.
+    CoordinatorCrashLoop {
+        /// Sequence number of the first entry.
+        entry: u64,
+        /// How often.
+        times: u64,
+        /// How long it is away each time, in milliseconds.
+        down_ms: u64,
+    },
+    /// The coordinator's machine loses power after it acted on one journal entry and before the next that follows from it.
+    /// Of ciphertexts, only half of what was not made durable is there afterwards.
+    CoordinatorPowerLoss {
+        /// Sequence number of the entry.
+        entry: u64,
+        /// How long it is away, in milliseconds.
+        down_ms: u64,
+    },
+    /// The coordinator's disk is full: some writes of ciphertexts and shares fail, later ones work.
+    BlobsFull {
+        /// The first write that fails, from 0.
+        append: u64,
+        /// How many fail.
+        appends: u64,
+    },
+    /// Nothing happens for a while, anywhere; then every clock has gone on and everything that was due comes at once.
+    Standstill {
+        /// When, in milliseconds since the job was opened.
+        at_ms: u64,
+        /// How long, in milliseconds.
+        for_ms: u64,
+    },
+    /// A participant's own clock is wrong.
+    ClockSkew {
+        /// Who.
+        party: PartyId,
+        /// How far it is ahead, in milliseconds; negative if it is behind.
+        ahead_ms: i64,
+    },
+    /// A region is cut off: whatever its parties and the coordinator send each other meanwhile is lost.
+    Partition {
+        /// Who.
+        parties: Vec<PartyId>,
+        /// From when, in milliseconds since the job was opened.
+        from_ms: u64,
+        /// How long, in milliseconds.
+        for_ms: u64,
+    },
+    /// A line is slow, both ways: messages wait for each other.
+    SlowLink {
+        /// Whose; everybody's if absent.
+        party: Option<PartyId>,
+        /// How fast.
+        #[serde(default = "ten_megabits")]
+        kbit_per_second: u64,
+        /// How long a bit travels, in milliseconds.
+        #[serde(default = "fifty")]
+        latency_ms: u64,
+    },
+}
+
+fn ten_megabits() -> u64 {
+    10_000
+}
+
+fn fifty() -> u64 {
+    50
 }
 
 /// Requests that a silent participant ignores.
@@ -104,35 +188,58 @@ pub enum During {
 }
 
 impl Fault {
-    /// `count` faults that a federation survives if it waits long enough: nobody is away for good, so that the result must be
-    /// the same as without them, or the job fails and names who was waited for.
-    pub fn random(seed: u64, parties: &[PartyId], count: usize) -> Vec<Fault> {
-        let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        (0..count).map(|_| one(&mut rng, parties)).collect()
+    /// Its name in files and reports.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::Drop { .. } => "drop",
+            Fault::Double { .. } => "double",
+            Fault::Delay { .. } => "delay",
+            Fault::Reorder { .. } => "reorder",
+            Fault::Cut { .. } => "cut",
+            Fault::Silent { .. } => "silent",
+            Fault::CrashOnMessage { .. } => "crash_on_message",
+            Fault::CrashOnWrite { .. } => "crash_on_write",
+            Fault::CoordinatorCrash { .. } => "coordinator_crash",
+            Fault::StoreFails { .. } => "store_fails",
+            Fault::CrashLoop { .. } => "crash_loop",
+            Fault::DiskFull { .. } => "disk_full",
+            Fault::CoordinatorCrashLoop { .. } => "coordinator_crash_loop",
+            Fault::CoordinatorPowerLoss { .. } => "coordinator_power_loss",
+            Fault::BlobsFull { .. } => "blobs_full",
+            Fault::Standstill { .. } => "standstill",
+            Fault::ClockSkew { .. } => "clock_skew",
+            Fault::Partition { .. } => "partition",
+            Fault::SlowLink { .. } => "slow_link",
+        }
+    }
+
+    /// The parties that it names.
+    pub fn parties(&self) -> &[PartyId] {
+        match self {
+            Fault::Silent { party, .. }
+            | Fault::CrashOnMessage { party, .. }
+            | Fault::CrashOnWrite { party, .. }
+            | Fault::CrashLoop { party, .. }
+            | Fault::DiskFull { party, .. }
+            | Fault::ClockSkew { party, .. }
+            | Fault::SlowLink { party: Some(party), .. } => std::slice::from_ref(party),
+            Fault::Partition { parties, .. } => parties,
+            _ => &[],
+        }
+    }
+
+    /// How long it may hold up the whole job beyond every deadline: the coordinator is away, or nobody does anything.
+    pub fn holds_up_ms(&self) -> u64 {
+        match self {
+            Fault::CoordinatorCrash { down_ms, .. } | Fault::CoordinatorPowerLoss { down_ms, .. } => *down_ms,
+            Fault::CoordinatorCrashLoop { times, down_ms, .. } => times.saturating_mul(*down_ms),
+            Fault::Standstill { for_ms, .. } => *for_ms,
+            Fault::StoreFails { .. } => STORE_PAUSE_MS,
+            Fault::BlobsFull { appends, .. } => appends.saturating_mul(STORE_PAUSE_MS),
+            _ => 0,
+        }
     }
 }
 
-fn one(rng: &mut ChaCha20Rng, parties: &[PartyId]) -> Fault {
-    let span = 30 * parties.len() as u64;
-    let message = rng.random_range(0..span);
-    let down_ms = rng.random_range(1..30_000);
-    let party = parties[rng.random_range(0..parties.len())].clone();
-    match rng.random_range(0..10) {
-        0 => Fault::Drop { message },
-        1 => Fault::Double { message, later_ms: rng.random_range(0..20_000) },
-        2 => Fault::Delay { message, by_ms: rng.random_range(1..90_000) },
-        3 => Fault::Reorder { message, behind: rng.random_range(1..20) },
-        4 => Fault::Cut { message },
-        5 => {
-            let during = [During::Everything, During::Contributing, During::Answering][rng.random_range(0..3)];
-            Fault::Silent { party, from_round: rng.random_range(0..8), rounds: rng.random_range(1..3), during }
-        }
-        6 => {
-            let message = rng.random_range(0..30);
-            Fault::CrashOnMessage { party, message, worked: rng.random_bool(0.5), down_ms }
-        }
-        7 => Fault::CrashOnWrite { party, write: rng.random_range(0..40), torn: rng.random_bool(0.5), down_ms },
-        8 => Fault::CoordinatorCrash { entry: rng.random_range(1..span), written: rng.random_bool(0.5), down_ms },
-        _ => Fault::StoreFails { entry: rng.random_range(1..span) },
-    }
-}
+/// After how long a coordinator whose store failed tries again, in milliseconds.
+pub(crate) const STORE_PAUSE_MS: u64 = 10_000;

@@ -5,6 +5,7 @@
 //! * [`rounds`]: what a journal says about each round;
 //! * [`baseline`]: comparisons that only somebody with all tables can make;
 //! * [`scenario`]: experiments as files;
+//! * [`trial`]: small federations with random faults, by the thousand;
 //! * [`bundled`]: the data sets that travel inside the binary.
 
 pub mod baseline;
@@ -13,3 +14,4 @@ pub mod fault;
 pub mod rounds;
 pub mod scenario;
 pub mod simulation;
+pub mod trial;

@@ -333,6 +333,7 @@ pub async fn load_tables(
     let request = DataRequest {
         view: data.view.clone(),
         key: data.key.clone(),
+        firm: data.firm.clone(),
         label: data.label.clone(),
         split: data.split.as_ref().map(|s| SplitColumn {
             column: s.column.clone(),

@@ -2,41 +2,48 @@
 //! network that one seed decides about. There is no sleeping and no clock but the virtual one, so that one seed gives the same
 //! journal again, byte for byte, and a failure is repeated by the seed that it prints.
 //!
-//! A run fails if the job does, if nothing happens although all deadlines passed, or if afterwards the journal, its
-//! replay and the participants' own journals do not agree.
+//! A run fails if the job does, if nothing happens although all deadlines passed, or if afterwards anything of
+//! `docs/faults.md` does not hold: journals that do not agree, a sum that is not its survivors', an honest party that is blamed.
 
+mod blobs;
+mod check;
 mod coordinator;
 mod message;
+mod network;
+mod noted;
 mod outcome;
 mod party;
 pub mod pki;
 mod vault;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use haihe_coordinator::engine::Identity;
 use haihe_models::table::Table;
-use haihe_participant::member::{MemberError, Note};
-use haihe_privacy::digest::Digest;
+use haihe_participant::member::MemberError;
 use haihe_protocol::{
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
     journal::{self, Entry, Event, JournalError},
     state::{Job, Phase, Receipt},
 };
-use rand::RngExt as _;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
 use crate::{
-    fault::{During, Fault},
+    fault::{During, Fault, STORE_PAUSE_MS},
     rounds::round_facts,
 };
 use coordinator::{Coordinator, Interrupted};
-use message::{Ask, Message};
-pub use outcome::{Outcome, Progress, SimulationError, SimulationOptions, Traffic};
+use message::{Ask, Message, Said};
+use network::Line;
+pub use outcome::{Outcome, Progress, Record, SimulationError, SimulationOptions, Traffic};
 use party::{Disk, Party};
 use pki::{Authority, derive};
-use vault::CrashingVault;
+use vault::{CrashingVault, WriteFault};
 
 /// When every simulation begins: 2026-01-01T00:00:00Z.
 pub const OPENED: Timestamp = Timestamp(1_767_225_600_000);
@@ -78,6 +85,18 @@ pub struct Federation {
     traffic: BTreeMap<&'static str, Traffic>,
     last_entry: Timestamp,
     remarks: Vec<String>,
+    lines: Vec<Line>,
+    /// Its store refused something, and it is going to try again.
+    coordinator_tries_again: bool,
+    /// Positions of the faults that happened, and of the parties that something happened to.
+    struck: BTreeSet<usize>,
+    disturbed: BTreeSet<usize>,
+    /// What each party said in each step, and who said two things.
+    said: BTreeMap<(usize, String), Said>,
+    told_twice: BTreeSet<usize>,
+    /// What must not happen and did.
+    complaints: Vec<String>,
+    peak_queue: usize,
 }
 
 impl Federation {
@@ -93,21 +112,21 @@ impl Federation {
             return Err(SimulationError::NotInvited(other.clone()));
         }
         for fault in &options.faults {
-            if let Fault::Silent { party, .. } | Fault::CrashOnMessage { party, .. } | Fault::CrashOnWrite { party, .. } =
-                fault
-                && !spec.job.parties.contains(party)
-            {
-                return Err(SimulationError::FaultOf(party.clone()));
+            if let Some(other) = fault.parties().iter().find(|p| !spec.job.parties.contains(p)) {
+                return Err(SimulationError::FaultOf(other.clone()));
             }
         }
         let seed = options.seed;
-        let authority = Authority::new(seed)?;
+        let authority =
+            if options.shared_certificates { Authority::shared()? } else { Arc::new(Authority::new(seed)?) };
         let mut parties = Vec::with_capacity(spec.job.parties.len());
         for name in &spec.job.parties {
             let table = tables.get(name).ok_or_else(|| SimulationError::NoTable(name.clone()))?.clone();
             let disk = disk(&authority, name, table, &options)?;
             parties.push(Party::new(disk, options.scheme.clone(), seed));
         }
+        let unlike = |p: &Party| p.disk.declines.is_some() || p.disk.ahead_ms != 0;
+        let disturbed = (0..parties.len()).filter(|i| unlike(&parties[*i])).collect();
         let name = PartyId::new("coordinator").map_err(|e| SimulationError::Certificates(e.to_string()))?;
         let (key, certificate) = authority.member("coordinator", &name)?;
         let identity = Identity { trust: authority.trust(), certificate, key };
@@ -120,6 +139,7 @@ impl Federation {
             options,
             spec,
             coordinator,
+            lines: vec![Line::default(); parties.len()],
             parties,
             now: OPENED,
             queue: BTreeMap::new(),
@@ -129,18 +149,37 @@ impl Federation {
             traffic: BTreeMap::new(),
             last_entry: OPENED,
             remarks: Vec::new(),
+            coordinator_tries_again: false,
+            struck: BTreeSet::new(),
+            disturbed,
+            said: BTreeMap::new(),
+            told_twice: BTreeSet::new(),
+            complaints: Vec::new(),
+            peak_queue: 0,
         })
     }
 
     /// Runs the job to its end. `progress` hears of every journal entry.
-    pub fn run(mut self, mut progress: impl FnMut(&Progress)) -> Result<Outcome, SimulationError> {
+    pub fn run(self, progress: impl FnMut(&Progress)) -> Result<Outcome, SimulationError> {
+        self.run_recorded(progress).0
+    }
+
+    /// The same, and what the run went through, however it ended.
+    pub fn run_recorded(mut self, progress: impl FnMut(&Progress)) -> (Result<Outcome, SimulationError>, Record) {
+        let ran = self.go_on(progress);
+        let record = self.record();
+        (ran.and_then(|()| self.finish()), record)
+    }
+
+    fn go_on(&mut self, mut progress: impl FnMut(&Progress)) -> Result<(), SimulationError> {
         let patience = self.patience_ms();
         self.at(0, Step::Wake);
         self.at(RETRY_MS, Step::Offer);
-        self.at(RETRY_MS, Step::Offer);
         while let Some(((at, _), event)) = self.queue.pop_first() {
-            self.now = at;
+            self.now = self.after_standstill(at).max(self.now);
+            self.peak_queue = self.peak_queue.max(self.queue.len() + self.held.len());
             self.handle(event)?;
+            self.check_deadline();
             self.tell(&mut progress);
             if self.is_done() {
                 break;
@@ -153,7 +192,31 @@ impl Federation {
                 return Err(self.stuck());
             }
         }
-        self.finish()
+        Ok(())
+    }
+
+    fn record(&mut self) -> Record {
+        self.struck.extend(self.coordinator.struck.iter().copied().chain(self.coordinator.blobs.struck()));
+        for party in &self.parties {
+            self.struck.extend(party.disk.vault.struck());
+        }
+        let skewed = |fault: &usize| matches!(self.options.faults[*fault], Fault::ClockSkew { .. });
+        self.struck.extend((0..self.options.faults.len()).filter(skewed));
+        let kinds = |kind: &str| {
+            let begins = format!("{{\"event\":\"{kind}\"");
+            self.coordinator.journal.iter().filter(|e| e.body_json.starts_with(&begins)).count() as u64
+        };
+        Record {
+            entries: self.coordinator.journal.len() as u64,
+            messages: self.sent,
+            coordinator_crashes: self.coordinator.killed,
+            participant_crashes: self.parties.iter().map(|p| p.killed).sum(),
+            rounds_closed: kinds("sum_opened"),
+            rounds_lost: kinds("round_lost"),
+            peak_queue: self.peak_queue,
+            virtual_ms: self.last_entry.0 - OPENED.0,
+            struck: self.struck.clone(),
+        }
     }
 
     /// Longer than any chain of deadlines and faults after which something must have happened.
@@ -165,8 +228,9 @@ impl Federation {
             | Fault::Double { later_ms: ms, .. }
             | Fault::CrashOnMessage { down_ms: ms, .. }
             | Fault::CrashOnWrite { down_ms: ms, .. }
-            | Fault::CoordinatorCrash { down_ms: ms, .. } => *ms,
-            _ => 10_000,
+            | Fault::Partition { for_ms: ms, .. } => *ms,
+            Fault::CrashLoop { times, down_ms, .. } => times * down_ms,
+            other => other.holds_up_ms().max(10_000),
         });
         longest.unwrap_or(0) * 1000 + faults.sum::<u64>() + 20 * RETRY_MS
     }
@@ -177,7 +241,7 @@ impl Federation {
 
     /// Over, and everybody who can hear of it has.
     fn is_done(&self) -> bool {
-        let gone = |party: &Party| self.ignores(&party.disk.name, u64::MAX, During::Contributing);
+        let gone = |party: &Party| self.ignores(&party.disk.name, u64::MAX, During::Contributing).is_some();
         self.is_over() && self.parties.iter().all(|p| p.closed || gone(p))
     }
 
@@ -188,7 +252,7 @@ impl Federation {
 
     fn remark(&mut self, who: &str, what: impl fmt::Display) {
         if self.remarks.len() < 1000 {
-            self.remarks.push(format!("{} ms: {who}: {what}", self.now.0 - OPENED.0));
+            self.remarks.push(format!("{} ms: {who}: {what}", self.elapsed()));
         }
     }
 
@@ -196,7 +260,7 @@ impl Federation {
         for (entry, line) in std::mem::take(&mut self.coordinator.news) {
             self.last_entry = self.now;
             tracing::debug!(entry, "{line}");
-            progress(&Progress { at_ms: self.now.0 - OPENED.0, entry, line });
+            progress(&Progress { at_ms: self.elapsed(), entry, line });
         }
     }
 
@@ -208,12 +272,18 @@ impl Federation {
             }
             Step::Wake => {
                 if self.coordinator.engine.is_some() {
+                    self.coordinator_tries_again = false;
                     let settled = self.coordinator.settle(self.now);
                     self.after_coordinator(settled);
                 }
             }
             Step::Offer => {
-                self.offer_all();
+                for party in 0..self.parties.len() {
+                    // On a slow line only the newest directive waits.
+                    if self.lines[party].down <= self.now {
+                        self.offer(party);
+                    }
+                }
                 self.at(RETRY_MS, Step::Offer);
             }
             Step::Again { party, ticket } => {
@@ -230,6 +300,8 @@ impl Federation {
             Step::CoordinatorRestarts => {
                 let seed = self.options.seed;
                 self.coordinator.recover().map_err(|source| SimulationError::Journal { seed, source })?;
+                // The first thing that it does is to look what follows.
+                self.coordinator_tries_again = true;
                 self.at(0, Step::Wake);
             }
         }
@@ -237,6 +309,9 @@ impl Federation {
     }
 
     fn deliver(&mut self, message: Message) {
+        if self.is_cut_off(message.line().0) {
+            return;
+        }
         match message {
             Message::Said { from, ticket, said, whole } => {
                 if self.coordinator.engine.is_none() {
@@ -254,6 +329,7 @@ impl Federation {
             Message::Receipt { to, ticket, receipt } => {
                 if let Receipt::Rejected(reason) = &receipt {
                     let name = self.parties[to].disk.name.clone();
+                    self.complaints.push(format!("{name} was rejected by the coordinator: {reason}"));
                     self.remark(name.as_str(), format!("rejected by the coordinator: {reason}"));
                 }
                 let party = &mut self.parties[to];
@@ -268,11 +344,18 @@ impl Federation {
     fn after_coordinator(&mut self, done: Result<(), Interrupted>) {
         match done {
             Err(Interrupted::Killed { down_ms }) => {
+                self.disturb_all();
+                self.coordinator_tries_again = false;
                 self.at(down_ms.max(1), Step::CoordinatorRestarts);
                 return;
             }
-            Err(Interrupted::Store) => self.at(10_000, Step::Wake),
+            Err(Interrupted::Store) => {
+                self.disturb_all();
+                self.coordinator_tries_again = true;
+                self.at(STORE_PAUSE_MS, Step::Wake);
+            }
             Err(Interrupted::Refused(reason)) => self.remark("coordinator", reason),
+            Err(Interrupted::Blamed(reason)) => self.complaints.push(format!("the coordinator refuses: {reason}")),
             Ok(()) => {}
         }
         let moment = self.coordinator.moment();
@@ -298,53 +381,39 @@ impl Federation {
             return;
         }
         match self.coordinator.ask(&self.parties[party].disk.name.clone()) {
-            Ok(Some(ask)) => self.send(Message::Ask { to: party, ask: Box::new(ask) }),
+            Ok(Some(ask)) => {
+                self.send(Message::Ask { to: party, ask: Box::new(ask) });
+            }
             Ok(None) => {}
-            Err(Interrupted::Refused(reason)) => self.remark("coordinator", reason),
+            Err(Interrupted::Refused(reason) | Interrupted::Blamed(reason)) => self.remark("coordinator", reason),
             Err(_) => {}
         }
-    }
-
-    fn ignores(&self, party: &PartyId, round: u64, request: During) -> bool {
-        self.options.faults.iter().any(|fault| match fault {
-            Fault::Silent { party: silent, from_round, rounds, during } => {
-                let covered = (*from_round..=from_round.saturating_add(*rounds).saturating_sub(1)).contains(&round)
-                    || (*rounds == u64::MAX && round >= *from_round);
-                silent == party && *rounds > 0 && covered && (*during == During::Everything || *during == request)
-            }
-            _ => false,
-        })
     }
 
     fn asked(&mut self, to: usize, ask: Ask) {
         let name = self.parties[to].disk.name.clone();
         let request = if matches!(ask, Ask::Answer { .. }) { During::Answering } else { During::Contributing };
-        if !self.parties[to].is_up() || self.ignores(&name, ask.round(), request) {
+        if !self.parties[to].is_up() {
             return;
+        }
+        if let Some(fault) = self.ignores(&name, ask.round(), request) {
+            return self.disturb(fault, to);
         }
         let number = self.parties[to].received;
         self.parties[to].received += 1;
-        let crash = self.options.faults.iter().find_map(|fault| match fault {
-            Fault::CrashOnMessage { party, message, worked, down_ms } if *party == name && *message == number => {
-                Some((*worked, *down_ms))
-            }
-            _ => None,
-        });
-        match crash {
-            None => self.perform(to, ask),
-            Some((worked, down_ms)) => {
-                if worked {
-                    // What it would have said is lost with it; a crash inside the work comes first.
-                    let _ = self.parties[to].perform(self.now, &self.job, &ask);
-                }
-                let down_ms = self.parties[to].disk.vault.take_crash().unwrap_or(down_ms);
-                self.kill(to, down_ms);
-            }
+        let Some((fault, worked, down_ms)) = self.crash_at(&name, number) else { return self.perform(to, ask) };
+        self.disturb(fault, to);
+        if worked {
+            // What it would have said is lost with it; a crash inside the work comes first.
+            let _ = self.parties[to].perform(self.now, &self.job, &ask);
         }
+        let down_ms = self.parties[to].disk.vault.take_crash().unwrap_or(down_ms);
+        self.kill(to, down_ms);
     }
 
     fn kill(&mut self, party: usize, down_ms: u64) {
         self.parties[party].kill();
+        self.disturbed.insert(party);
         self.at(down_ms.max(1), Step::PartyRestarts(party));
     }
 
@@ -388,8 +457,9 @@ impl Federation {
                 self.count += 1;
                 let ticket = self.count;
                 self.parties[party].outstanding = Some((ticket, ask));
-                self.send(Message::Said { from: party, ticket, said, whole: true });
-                self.at(RETRY_MS, Step::Again { party, ticket });
+                self.note_said(party, &said);
+                let travel = self.send(Message::Said { from: party, ticket, said, whole: true });
+                self.at(travel.saturating_add(RETRY_MS), Step::Again { party, ticket });
             }
             Err(error) => {
                 self.parties[party].outstanding = None;
@@ -399,63 +469,24 @@ impl Federation {
                     self.count += 1;
                     self.send(Message::Said { from: party, ticket: self.count, said, whole: true });
                 }
+                self.disturbed.insert(party);
+                self.note_refusal(party, &error);
                 let name = self.parties[party].disk.name.clone();
                 self.remark(name.as_str(), error);
             }
         }
     }
 
-    fn send(&mut self, message: Message) {
-        let number = self.sent;
-        self.sent += 1;
-        let (kind, bytes) = message.weight();
-        let traffic = self.traffic.entry(kind).or_default();
-        traffic.count += 1;
-        traffic.bytes += bytes;
-        let mut latency = self.network.random_range(self.options.latency_ms.clone());
-        let mut message = message;
-        let mut behind = None;
-        for fault in self.options.faults.clone() {
-            match fault {
-                Fault::Drop { message: m } if m == number => return,
-                Fault::Delay { message: m, by_ms } if m == number => latency += by_ms,
-                Fault::Double { message: m, later_ms } if m == number => {
-                    self.at(latency + later_ms, Step::Deliver(message.clone()));
-                }
-                Fault::Reorder { message: m, behind: others } if m == number => behind = Some(others),
-                Fault::Cut { message: m } if m == number => match &mut message {
-                    Message::Said { whole, .. } => *whole = false,
-                    _ => return,
-                },
-                _ => {}
-            }
-        }
-        match behind {
-            Some(others) if others > 0 => self.held.push((others, message)),
-            _ => self.at(latency, Step::Deliver(message)),
-        }
-    }
-
-    fn release_held(&mut self) {
-        let mut due = Vec::new();
-        self.held.retain_mut(|(others, message)| {
-            *others -= 1;
-            if *others == 0 {
-                due.push(message.clone());
-            }
-            *others > 0
-        });
-        for message in due {
-            self.at(1, Step::Deliver(message));
-        }
-    }
-
-    fn stuck(self) -> SimulationError {
+    fn stuck(&self) -> SimulationError {
         SimulationError::Stuck {
             seed: self.options.seed,
             last_ms: self.last_entry.0 - OPENED.0,
-            awaiting: self.coordinator.engine.map_or("the coordinator is down".to_owned(), |e| e.job().awaiting()),
-            remarks: self.remarks,
+            awaiting: self
+                .coordinator
+                .engine
+                .as_ref()
+                .map_or("the coordinator is down".to_owned(), |e| e.job().awaiting()),
+            remarks: self.remarks.clone(),
         }
     }
 
@@ -463,10 +494,10 @@ impl Federation {
         let seed = self.options.seed;
         let journal_error = |source| SimulationError::Journal { seed, source };
         let disagreement = |detail: String| SimulationError::Disagreement { seed, detail };
-        self.agree().map_err(disagreement)?;
-        let tip = journal::verify(&self.coordinator.journal).map_err(journal_error)?;
         let replayed = self.coordinator.replay().map_err(journal_error)?;
         let job = replayed.job();
+        self.agree(job).map_err(disagreement)?;
+        let tip = journal::verify(&self.coordinator.journal).map_err(journal_error)?;
         let (result_json, finished) = match job.phase() {
             Phase::Finished { result_json, at, .. } => (result_json.clone(), *at),
             Phase::Stopped { reason, at, .. } => {
@@ -505,44 +536,6 @@ impl Federation {
             remarks: self.remarks,
         })
     }
-
-    /// Replay and participants must tell the same story as the coordinator.
-    fn agree(&self) -> Result<(), String> {
-        let live = self.coordinator.engine.as_ref().map(|e| e.job().phase_name());
-        let replayed = self.coordinator.replay().map_err(|e| e.to_string())?;
-        if live.is_some_and(|live| live != replayed.job().phase_name()) {
-            return Err(format!("the replayed job is {}, the live one {live:?}", replayed.job().phase_name()));
-        }
-        let mut used: BTreeMap<(PartyId, u64), Digest> = BTreeMap::new();
-        for entry in &self.coordinator.journal {
-            if let Event::ContributionAccepted { contribution, .. } = entry.event().map_err(|e| e.to_string())? {
-                used.insert((contribution.party, contribution.round), contribution.commitment);
-            }
-        }
-        for party in &self.parties {
-            let Some(member) = party.member() else { continue };
-            let name = &party.disk.name;
-            let entries = member.journal(&self.job).map_err(|e: MemberError| format!("{name}: {e}"))?;
-            let mut answered: BTreeMap<u64, Digest> = BTreeMap::new();
-            for entry in entries {
-                let story = match entry.event().map_err(|e| e.to_string())? {
-                    Note::Answered { round, survivors, .. } => {
-                        let two = answered.insert(round, survivors).is_some_and(|other| other != survivors);
-                        two.then(|| format!("answered round {round} for two survivor sets"))
-                    }
-                    Note::Contributed { round, commitment, .. } => {
-                        let other = used.get(&(name.clone(), round)).is_some_and(|accepted| *accepted != commitment);
-                        other.then(|| format!("noted another contribution to round {round} than the accepted one"))
-                    }
-                    _ => None,
-                };
-                if let Some(story) = story {
-                    return Err(format!("{name} {story}"));
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 fn last_roster(entries: &[Entry]) -> Result<Option<haihe_protocol::roster::Roster>, JournalError> {
@@ -562,17 +555,28 @@ fn disk(
     options: &SimulationOptions,
 ) -> Result<Disk, SimulationError> {
     let (_, certificate) = authority.member("bank", name)?;
-    let crashes = options.faults.iter().filter_map(|fault| match fault {
-        Fault::CrashOnWrite { party, write, torn, down_ms } if party == name => Some((*write, *torn, *down_ms)),
-        _ => None,
-    });
+    let (mut writes, mut ahead_ms) = (Vec::new(), 0);
+    for (fault, what) in options.faults.iter().enumerate().filter(|(_, what)| what.parties().contains(name)) {
+        match *what {
+            Fault::CrashOnWrite { write, torn, down_ms, .. } => {
+                writes.push((fault, WriteFault::Crash { write, torn, down_ms }));
+            }
+            Fault::DiskFull { write, writes: count, .. } => {
+                writes.push((fault, WriteFault::Full { write, writes: count }));
+            }
+            Fault::ClockSkew { ahead_ms: by, .. } => ahead_ms += by,
+            _ => {}
+        }
+    }
     Ok(Disk {
         name: name.clone(),
         trust: authority.trust(),
         certificate,
-        signing_seed: derive(options.seed, "signing key", name.as_str(), 0),
-        vault: CrashingVault::new(crashes.collect()),
+        signing_seed: authority.signing_seed(name),
+        vault: CrashingVault::new(writes),
         table,
+        budget: options.budget,
         declines: options.declines.get(name).cloned(),
+        ahead_ms,
     })
 }

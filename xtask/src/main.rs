@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod demo;
+mod faults;
 mod process;
 mod reference;
 mod test;
@@ -60,6 +61,19 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Run small federations with random faults, by the thousand (docs/faults.md); what they went through is kept in
+    /// target/faults.json
+    Faults {
+        /// How many
+        #[arg(long, default_value_t = 10_000)]
+        runs: u64,
+        /// Number of the first; a trial's number decides about everything in it
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Go on from this trial of the series, counted from 0: a long run may be cut into pieces
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+    },
     /// Compare the scorecard of the demo with an independent fit by scikit-learn, in a Python environment of its own
     Reference,
 }
@@ -86,6 +100,9 @@ fn run(task: Task) -> Result<()> {
         Task::Check { strict } => check::check(&workspace, strict),
         Task::Ci => check::check(&workspace, true).and_then(|()| test::test(&workspace, &[])),
         Task::Bench { name, quick } => bench(&workspace, &name, quick),
+        Task::Faults { runs, seed, from } => {
+            faults::faults(&workspace, runs.saturating_sub(from), seed.saturating_add(from))
+        }
         Task::Reference => reference::reference(&workspace),
     }
 }

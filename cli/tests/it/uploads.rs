@@ -46,6 +46,7 @@ impl Puppet {
             trust: Trust { federation: "jingjinji".to_owned(), authority: der("ca.crt") },
             certificate: der("signing.crt"),
             key: SigningKey::from_pkcs8_pem(&read("signing.key")).expect("a key"),
+            budget: None,
         };
         let address =
             Address { url: url.to_owned(), ca: read("ca.crt"), certificate: read("tls.crt"), key: read("tls.key") };

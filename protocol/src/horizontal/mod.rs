@@ -11,7 +11,7 @@ use haihe_models::table::Table;
 use haihe_privacy::secure_sum::{QuantiseError, Segment};
 use serde::{Deserialize, Serialize};
 
-use crate::{id::PartyId, job::JobSpec, roster::Session};
+use crate::{id::PartyId, job::JobSpec, roster::Roster};
 use scorecard::noised;
 
 pub use layout::{Layout, Numbers};
@@ -106,11 +106,11 @@ impl Plan {
     pub fn absorb_sum(
         self,
         spec: &JobSpec,
-        session: &Session,
+        roster: &Roster,
         sum: &[u64],
         contributors: u32,
     ) -> Result<(Summary, Next), PlanError> {
-        let layout = self.task().layout(spec, session.parties(), session.guaranteed_contributors())?;
+        let layout = self.task().layout(spec, roster.entries.len() as u32, roster.guaranteed_contributors())?;
         let slots = sum.get(..layout.dimension()).ok_or(PlanError::Length { got: sum.len() })?;
         let numbers = layout.dequantise(slots, contributors);
         match (self, layout.mechanism()) {
@@ -122,11 +122,7 @@ impl Plan {
                 };
                 Ok((summary, next))
             }
-            (plan, _) => {
-                let entries = session.roster().entries.iter();
-                let parties: Vec<PartyId> = entries.map(|e| e.party.clone()).collect();
-                plan.absorb(spec, &numbers.values, &parties)
-            }
+            (plan, _) => plan.absorb(spec, &numbers.values, &roster.parties()),
         }
     }
 

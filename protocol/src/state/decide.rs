@@ -140,7 +140,7 @@ impl Job {
         let transcript = round_transcript(&o.spec.previous, &o.spec.digest(), &o.digest, &digest);
         let opened = |summary, plan| Event::SumOpened { round, sum: digest, wrong_answers, transcript, summary, plan };
         let contributors = o.survivors.survivors.len() as u32;
-        match o.running.plan.clone().absorb_sum(&self.head.spec, &o.running.session, sum, contributors) {
+        match o.running.plan.clone().absorb_sum(&self.head.spec, o.running.session.roster(), sum, contributors) {
             Ok((summary, Next::Continue(plan))) => Ok(vec![opened(summary, Some(*plan))]),
             Ok((summary, Next::Finished(result_json))) => {
                 let result = result_digest(&result_json);

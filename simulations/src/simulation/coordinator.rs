@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use haihe_coordinator::{
-    blobs::{Blobs as _, MemoryBlobs},
+    blobs::Blobs as _,
     engine::{Engine, EngineError, Identity},
 };
 use haihe_participant::member::SessionParts;
@@ -12,42 +12,72 @@ use haihe_protocol::{
     id::{PartyId, Timestamp},
     journal::{Entry, JournalError},
     roster::Session,
-    state::{Command, Directive, Receipt},
+    state::{Command, Directive, Receipt, Refusal},
     witness::ClosedRound,
 };
 
-use super::message::{Ask, Said};
+use super::{
+    blobs::CrashingBlobs,
+    message::{Ask, Said},
+};
 use crate::fault::Fault;
 
 /// Why the coordinator did not finish what it was doing.
 pub(super) enum Interrupted {
     /// It was killed.
     Killed { down_ms: u64 },
-    /// Its database refused a write; it tries again later.
+    /// Its database or its disk refused a write; it tries again later.
     Store,
     /// It does not take this message now.
     Refused(String),
+    /// It puts the blame on somebody.
+    Blamed(String),
 }
 
 impl From<EngineError> for Interrupted {
     fn from(error: EngineError) -> Self {
-        Self::Refused(error.to_string())
+        match error {
+            EngineError::Blobs(_) => Self::Store,
+            EngineError::Refusal(Refusal::Phase { .. }) => Self::Refused(error.to_string()),
+            EngineError::Refusal(_) | EngineError::Violation(_) => Self::Blamed(error.to_string()),
+        }
     }
 }
 
 /// Phase, round and roster attempt: with it change the directives of those who said nothing.
 pub(super) type Moment = (&'static str, u64, u32);
 
+/// When the coordinator is killed around the write of an entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Around {
+    Before,
+    Written,
+    /// After it acted on the entry, with a loss of power.
+    Acted,
+}
+
+struct Crash {
+    fault: usize,
+    entry: u64,
+    moment: Around,
+    times: u64,
+    down_ms: u64,
+}
+
 pub(super) struct Coordinator {
     identity: Arc<Identity>,
     scheme: Arc<dyn Scheme>,
-    blobs: MemoryBlobs,
+    pub(super) blobs: CrashingBlobs,
     pub(super) journal: Vec<Entry>,
     /// `None` while it is down.
     pub(super) engine: Option<Engine>,
-    /// `(entry, written, down_ms)`, not yet happened.
-    crashes: Vec<(u64, bool, u64)>,
-    store_fails: Vec<u64>,
+    /// Not yet happened.
+    crashes: Vec<Crash>,
+    /// `(fault, entry)`, not yet happened.
+    store_fails: Vec<(usize, u64)>,
+    /// Faults that happened, and how often it was killed.
+    pub(super) struck: Vec<usize>,
+    pub(super) killed: u64,
     /// What happened since the last look: sequence number and one line.
     pub(super) news: Vec<(u64, String)>,
     pub(super) offered: Option<Moment>,
@@ -64,23 +94,31 @@ impl Coordinator {
         toml: &str,
         faults: &[Fault],
     ) -> Result<Self, JournalError> {
-        let mut crashes = Vec::new();
-        let mut store_fails = Vec::new();
-        for fault in faults {
-            match fault {
-                Fault::CoordinatorCrash { entry, written, down_ms } => crashes.push((*entry, *written, *down_ms)),
-                Fault::StoreFails { entry } => store_fails.push(*entry),
+        let (mut crashes, mut store_fails, mut full) = (Vec::new(), Vec::new(), Vec::new());
+        for (fault, what) in faults.iter().enumerate() {
+            let mut crash = |entry: &u64, moment, times: u64, down_ms: &u64| {
+                crashes.push(Crash { fault, entry: *entry, moment, times, down_ms: *down_ms });
+            };
+            match what {
+                Fault::CoordinatorCrash { entry, written: false, down_ms } => crash(entry, Around::Before, 1, down_ms),
+                Fault::CoordinatorCrash { entry, written: true, down_ms } => crash(entry, Around::Written, 1, down_ms),
+                Fault::CoordinatorCrashLoop { entry, times, down_ms } => crash(entry, Around::Written, *times, down_ms),
+                Fault::CoordinatorPowerLoss { entry, down_ms } => crash(entry, Around::Acted, 1, down_ms),
+                Fault::StoreFails { entry } => store_fails.push((fault, *entry)),
+                Fault::BlobsFull { append, appends } => full.push((fault, *append, *appends)),
                 _ => {}
             }
         }
         let mut coordinator = Self {
             identity: Arc::new(identity),
             scheme,
-            blobs: MemoryBlobs::default(),
+            blobs: CrashingBlobs::new(full),
             journal: vec![opening],
             engine: None,
             crashes,
             store_fails,
+            struck: Vec::new(),
+            killed: 0,
             news: Vec::new(),
             offered: None,
             session: None,
@@ -169,27 +207,49 @@ impl Coordinator {
         if planned.is_empty() {
             return Ok(receipt);
         }
-        let written = |entry: u64| planned.entries.iter().any(|e| e.sequence == entry);
-        if let Some(at) = self.store_fails.iter().position(|entry| written(*entry)) {
-            self.store_fails.remove(at);
+        let entries = planned.entries.iter().map(|e| e.sequence).collect::<Vec<_>>();
+        if let Some(at) = self.store_fails.iter().position(|(_, entry)| entries.contains(entry)) {
+            let (fault, _) = self.store_fails.remove(at);
+            self.struck.push(fault);
+            self.up()?.forget_sum();
             return Err(Interrupted::Store);
         }
-        let crash = self.crashes.iter().position(|(entry, ..)| written(*entry));
-        let crash = crash.map(|at| self.crashes.remove(at));
-        if let Some((_, false, down_ms)) = crash {
+        let crash = self.next_crash(&entries);
+        if let Some((Around::Before, down_ms)) = crash {
             return Err(self.die(down_ms));
         }
         self.journal.extend(planned.entries.iter().cloned());
-        self.news.extend(planned.entries.iter().map(|e| e.sequence).zip(planned.lines()));
-        if let Some((_, true, down_ms)) = crash {
+        self.news.extend(entries.into_iter().zip(planned.lines()));
+        if let Some((Around::Written, down_ms)) = crash {
             return Err(self.die(down_ms));
         }
         let blobs = self.blobs.clone();
         self.up()?.commit(planned, &blobs);
+        if let Some((_, down_ms)) = crash {
+            self.blobs.lose_power().map_err(EngineError::from)?;
+            return Err(self.die(down_ms));
+        }
         Ok(receipt)
     }
 
+    /// If it is killed around the write of these entries: when, and for how long it is away.
+    fn next_crash(&mut self, entries: &[u64]) -> Option<(Around, u64)> {
+        // One that is to happen again goes on with the entry after these.
+        let next = entries.last()? + 1;
+        let at = self.crashes.iter().position(|c| entries.contains(&c.entry))?;
+        let crash = &mut self.crashes[at];
+        let (moment, down_ms) = (crash.moment, crash.down_ms);
+        self.struck.push(crash.fault);
+        crash.entry = next;
+        crash.times = crash.times.saturating_sub(1);
+        if crash.times == 0 {
+            self.crashes.remove(at);
+        }
+        Some((moment, down_ms))
+    }
+
     fn die(&mut self, down_ms: u64) -> Interrupted {
+        self.killed += 1;
         self.engine = None;
         self.session = None;
         Interrupted::Killed { down_ms }

@@ -106,6 +106,14 @@ pub(super) enum Message {
 }
 
 impl Message {
+    /// Whose line it takes, and whether towards the coordinator.
+    pub(super) fn line(&self) -> (usize, bool) {
+        match self {
+            Message::Ask { to, .. } | Message::Receipt { to, .. } => (*to, false),
+            Message::Said { from, .. } => (*from, true),
+        }
+    }
+
     /// Its kind, for the count of messages, and the bytes of what it carries (envelopes are not counted).
     pub(super) fn weight(&self) -> (&'static str, u64) {
         let sum = |parts: &[Vec<u8>]| parts.iter().map(|p| p.len() as u64).sum::<u64>();

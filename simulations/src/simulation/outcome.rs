@@ -1,9 +1,15 @@
 //! What a simulation takes, tells and returns.
 
-use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
 use haihe_privacy::{
     digest::Digest,
+    dp::Budget,
     secure_sum::{CommitteeRule, Scheme, lattice::Lattice, plain::NoSecurity},
 };
 use haihe_protocol::{
@@ -30,13 +36,25 @@ pub struct SimulationOptions {
     pub latency_ms: RangeInclusive<u64>,
     /// Who declines the job, and why.
     pub declines: BTreeMap<PartyId, String>,
+    /// What every participant's policy allows to be spent of each firm's privacy.
+    pub budget: Option<Budget>,
+    /// Keys and certificates that do not depend on the seed, made once for all such simulations.
+    pub shared_certificates: bool,
 }
 
 impl SimulationOptions {
     /// The lattice scheme, as in every deployment, and a network without faults.
     pub fn new(seed: u64) -> Self {
         let scheme = Arc::new(Lattice);
-        Self { seed, scheme, faults: Vec::new(), latency_ms: 5..=50, declines: BTreeMap::new() }
+        Self {
+            seed,
+            scheme,
+            faults: Vec::new(),
+            latency_ms: 5..=50,
+            declines: BTreeMap::new(),
+            budget: Some(Budget { epsilon: 8.0, delta: 1e-6 }),
+            shared_certificates: false,
+        }
     }
 
     /// Sums vectors IN THE CLEAR. For tests of the protocol only, where the scheme's arithmetic does not matter; says so in
@@ -44,6 +62,11 @@ impl SimulationOptions {
     pub fn without_any_security(self) -> Self {
         tracing::warn!("this simulation adds vectors IN THE CLEAR: it says nothing about privacy or cost");
         Self { scheme: Arc::new(NoSecurity), ..self }
+    }
+
+    /// With keys and certificates that are made once for many simulations.
+    pub fn with_shared_certificates(self) -> Self {
+        Self { shared_certificates: true, ..self }
     }
 
     /// With these faults.
@@ -191,4 +214,27 @@ pub struct Outcome {
     pub tip: Digest,
     /// What participants and coordinator refused on the way.
     pub remarks: Vec<String>,
+}
+
+/// What a run went through, however it ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Entries of the coordinator's journal.
+    pub entries: u64,
+    /// Messages sent.
+    pub messages: u64,
+    /// How often the coordinator was killed.
+    pub coordinator_crashes: u64,
+    /// How often a participant was killed.
+    pub participant_crashes: u64,
+    /// Rounds whose sum was opened.
+    pub rounds_closed: u64,
+    /// Rounds lost.
+    pub rounds_lost: u64,
+    /// Most steps that waited in the simulated network at once.
+    pub peak_queue: usize,
+    /// Virtual milliseconds from opening to the last entry.
+    pub virtual_ms: u64,
+    /// Positions of the faults that happened; others waited for a message or an entry that there never was.
+    pub struck: BTreeSet<usize>,
 }

@@ -3,17 +3,19 @@
 use std::{io::Read as _, sync::Arc};
 
 use haihe_models::table::Table;
-use haihe_participant::member::{Identity, Member, MemberError, Offer};
-use haihe_privacy::{log::ConsistencyProof, secure_sum::Scheme, sign::Signature};
+use haihe_participant::member::{Identity, Member, MemberError, Offer, affordable};
+use haihe_privacy::{dp::Budget, log::ConsistencyProof, secure_sum::Scheme, sign::Signature};
 use haihe_protocol::{
     error::Violation,
     id::{JobId, PartyId, Timestamp},
+    job::JobSpec,
     roster::Trust,
     witness::ClosedRound,
 };
 
 use super::{
     message::{Ask, Said},
+    noted::{Noted, Watching},
     pki::derive,
     vault::CrashingVault,
 };
@@ -26,8 +28,20 @@ pub(super) struct Disk {
     pub(super) signing_seed: [u8; 32],
     pub(super) vault: CrashingVault,
     pub(super) table: Arc<Table>,
+    /// What its policy allows to be spent of its firms' privacy.
+    pub(super) budget: Option<Budget>,
     /// Why it declines every job, if it does.
     pub(super) declines: Option<String>,
+    /// How far its clock is ahead, in milliseconds.
+    pub(super) ahead_ms: i64,
+}
+
+impl Disk {
+    /// Why it declines a job, if it does: because it was told to, or because too little is left of its privacy budget.
+    fn refuses(&self, job: &JobSpec) -> Option<String> {
+        let afforded = || affordable(&self.vault, self.budget.as_ref(), job);
+        self.declines.clone().or_else(|| afforded().err().map(|e| e.to_string()))
+    }
 }
 
 /// One participant.
@@ -43,41 +57,60 @@ pub(super) struct Party {
     pub(super) outstanding: Option<(u64, Ask)>,
     /// Messages that reached it.
     pub(super) received: u64,
-    /// It noted the end of the job.
+    /// It noted the end of the job, or never had to do with it.
     pub(super) closed: bool,
+    /// What it put into each sum.
+    pub(super) noted: Noted,
+    /// How often it was killed.
+    pub(super) killed: u64,
 }
 
 impl Party {
     pub(super) fn new(disk: Disk, scheme: Arc<dyn Scheme>, seed: u64) -> Self {
-        let mut party =
-            Self { disk, scheme, seed, member: None, drawn: 0, outstanding: None, received: 0, closed: false };
+        let noted = Noted::default();
+        let scheme = Arc::new(Watching { scheme, noted: noted.clone() });
+        let mut party = Self {
+            disk,
+            scheme,
+            seed,
+            member: None,
+            drawn: 0,
+            outstanding: None,
+            received: 0,
+            closed: false,
+            noted,
+            killed: 0,
+        };
         party.start();
         party
     }
 
     /// Starts the process; everything that it knows comes from the vault.
     pub(super) fn start(&mut self) {
+        self.member = Some(self.fresh_member());
+    }
+
+    /// A process that knows what is in the vault.
+    pub(super) fn fresh_member(&self) -> Member {
         let identity = Identity {
             party: self.disk.name.clone(),
             trust: self.disk.trust.clone(),
             certificate: self.disk.certificate.clone(),
             key: haihe_privacy::sign::SigningKey::from_seed(self.disk.signing_seed),
+            budget: self.disk.budget,
         };
-        self.member = Some(Member::new(Arc::new(identity), self.scheme.clone(), Box::new(self.disk.vault.clone())));
+        Member::new(Arc::new(identity), self.scheme.clone(), Box::new(self.disk.vault.clone()))
     }
 
     /// Kills the process: what was only in memory is gone.
     pub(super) fn kill(&mut self) {
+        self.killed += 1;
         self.member = None;
         self.outstanding = None;
     }
 
     pub(super) fn is_up(&self) -> bool {
         self.member.is_some()
-    }
-
-    pub(super) fn member(&self) -> Option<&Member> {
-        self.member.as_ref()
     }
 
     fn draw(&mut self, purpose: &str) -> [u8; 32] {
@@ -145,12 +178,13 @@ impl Party {
         let secrets = [self.draw("sealing key"), self.draw("beacon nonce"), self.draw("check key")];
         let seed = self.draw("contribution");
         let Some(member) = &mut self.member else { return Ok(None) };
+        let now = Timestamp(now.0.saturating_add_signed(self.disk.ahead_ms));
         Ok(match ask {
             Ask::Offer { toml, opened } => Some(match member.earlier_reply(now, job)? {
                 Some(Ok(join)) => Said::Join(Box::new(join)),
                 Some(Err(decline)) => Said::Decline(Box::new(decline)),
-                None => match &self.disk.declines {
-                    Some(reason) => Said::Decline(Box::new(member.decline(now, job, reason)?)),
+                None => match self.disk.refuses(&member.offered(job, toml, *opened)?) {
+                    Some(reason) => Said::Decline(Box::new(member.decline(now, job, &reason)?)),
                     None => {
                         let rows = self.disk.table.rows() as u64;
                         Said::Join(Box::new(member.join(
@@ -194,7 +228,9 @@ impl Party {
                 {
                     member.check_result(job, result_json, transcript)?;
                 }
-                member.close(now, job, outcome.clone().map(|(_, transcript)| transcript))?;
+                if member.has_joined(job)? {
+                    member.close(now, job, outcome.clone().map(|(_, transcript)| transcript))?;
+                }
                 self.closed = true;
                 None
             }

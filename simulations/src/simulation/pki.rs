@@ -1,5 +1,10 @@
 //! Certificates made on the spot. Every key follows from the seed, so that one seed gives the same bytes again.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use haihe_privacy::{Transcript, sign::SigningKey};
 use haihe_protocol::{id::PartyId, roster::Trust};
 use rcgen::{
@@ -18,10 +23,12 @@ pub(super) fn derive(seed: u64, purpose: &str, of: &str, count: u64) -> [u8; 32]
     *digest.as_bytes()
 }
 
-/// The certificate authority of one simulation.
+/// The certificate authority of a simulation, or of many.
 pub(super) struct Authority {
     seed: u64,
     issuer: CertifiedIssuer<'static, KeyPair>,
+    /// By name; issued once.
+    issued: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 fn pair(key: &SigningKey) -> Result<KeyPair, SimulationError> {
@@ -37,7 +44,23 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         (params.not_before, params.not_after) = (date_time_ymd(2025, 1, 1), date_time_ymd(2045, 1, 1));
         let key = SigningKey::from_seed(derive(seed, "authority", "", 0));
-        Ok(Self { seed, issuer: CertifiedIssuer::self_signed(params, pair(&key)?)? })
+        let issuer = CertifiedIssuer::self_signed(params, pair(&key)?)?;
+        Ok(Self { seed, issuer, issued: Mutex::default() })
+    }
+
+    /// One for all simulations of this process that ask for it.
+    pub(super) fn shared() -> Result<Arc<Self>, SimulationError> {
+        static SHARED: Mutex<Option<Arc<Authority>>> = Mutex::new(None);
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*shared {
+            Some(authority) => Ok(authority.clone()),
+            None => Ok(shared.insert(Arc::new(Self::new(0)?)).clone()),
+        }
+    }
+
+    /// Seed of a member's signing key.
+    pub(super) fn signing_seed(&self, party: &PartyId) -> [u8; 32] {
+        derive(self.seed, "signing key", party.as_str(), 0)
     }
 
     pub(super) fn trust(&self) -> Trust {
@@ -46,13 +69,18 @@ impl Authority {
 
     /// Signing key and certificate of a member.
     pub(super) fn member(&self, role: &str, party: &PartyId) -> Result<(SigningKey, Vec<u8>), SimulationError> {
-        let key = SigningKey::from_seed(derive(self.seed, "signing key", party.as_str(), 0));
-        let mut params = CertificateParams::new(Vec::new())?;
+        let key = SigningKey::from_seed(self.signing_seed(party));
         let name = format!("spiffe://{FEDERATION}/{role}/{party}");
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(certificate) = issued.get(&name) {
+            return Ok((key, certificate.clone()));
+        }
+        let mut params = CertificateParams::new(Vec::new())?;
         params.subject_alt_names = vec![SanType::URI(name.as_str().try_into()?)];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         (params.not_before, params.not_after) = (date_time_ymd(2025, 1, 1), date_time_ymd(2045, 1, 1));
-        let certificate = params.signed_by(&pair(&key)?, &self.issuer)?;
-        Ok((key, certificate.der().to_vec()))
+        let certificate = params.signed_by(&pair(&key)?, &self.issuer)?.der().to_vec();
+        issued.insert(name, certificate.clone());
+        Ok((key, certificate))
     }
 }

@@ -1,4 +1,4 @@
-//! A vault in memory whose owner can be killed instead of any write, as a disk would be left by it.
+//! A vault in memory, as a disk would keep it: its owner can be killed instead of any write, and it can be full.
 
 use std::{
     io::{self, Read, Write},
@@ -12,10 +12,26 @@ use haihe_protocol::id::JobId;
 #[derive(Debug, Default)]
 struct Writes {
     done: u64,
-    /// `(write, torn, down_ms)`.
-    crashes: Vec<(u64, bool, u64)>,
+    faults: Vec<(usize, WriteFault)>,
     /// For how long the owner is away, once it was killed.
     killed: Option<u64>,
+    struck: Vec<usize>,
+}
+
+/// What goes wrong with writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WriteFault {
+    Crash { write: u64, torn: bool, down_ms: u64 },
+    Full { write: u64, writes: u64 },
+}
+
+impl WriteFault {
+    fn strikes(&self, number: u64) -> bool {
+        match self {
+            WriteFault::Crash { write, .. } => *write == number,
+            WriteFault::Full { write, writes } => (*write..write.saturating_add(*writes)).contains(&number),
+        }
+    }
 }
 
 /// Survives its owner; clones share it.
@@ -28,11 +44,13 @@ pub(super) struct CrashingVault {
 enum Fate {
     Lives,
     Dies { torn: bool },
+    Full,
 }
 
 impl CrashingVault {
-    pub(super) fn new(crashes: Vec<(u64, bool, u64)>) -> Self {
-        let writes = Writes { crashes, ..Writes::default() };
+    /// `faults` with their positions in the list of faults.
+    pub(super) fn new(faults: Vec<(usize, WriteFault)>) -> Self {
+        let writes = Writes { faults, ..Writes::default() };
         Self { inner: MemoryVault::default(), writes: Arc::new(Mutex::new(writes)) }
     }
 
@@ -45,6 +63,11 @@ impl CrashingVault {
         self.writes().killed.take()
     }
 
+    /// Faults that happened.
+    pub(super) fn struck(&self) -> Vec<usize> {
+        self.writes().struck.clone()
+    }
+
     fn next_write(&self) -> Fate {
         let mut writes = self.writes();
         if writes.killed.is_some() {
@@ -52,18 +75,26 @@ impl CrashingVault {
         }
         let number = writes.done;
         writes.done += 1;
-        match writes.crashes.iter().find(|(at, ..)| *at == number).copied() {
-            None => Fate::Lives,
-            Some((_, torn, down_ms)) => {
+        let Some((fault, what)) = writes.faults.iter().find(|(_, fault)| fault.strikes(number)).copied() else {
+            return Fate::Lives;
+        };
+        writes.struck.push(fault);
+        match what {
+            WriteFault::Crash { torn, down_ms, .. } => {
                 writes.killed = Some(down_ms);
                 Fate::Dies { torn }
             }
+            WriteFault::Full { .. } => Fate::Full,
         }
     }
 }
 
 fn killed() -> io::Error {
     io::Error::other("killed by the simulation")
+}
+
+fn full() -> io::Error {
+    io::ErrorKind::StorageFull.into()
 }
 
 impl Vault for CrashingVault {
@@ -76,6 +107,7 @@ impl Vault for CrashingVault {
             Fate::Lives => self.inner.put(job, name, bytes),
             // A record is written whole or not at all.
             Fate::Dies { .. } => Err(killed()),
+            Fate::Full => Err(full()),
         }
     }
 
@@ -83,18 +115,20 @@ impl Vault for CrashingVault {
         match self.next_write() {
             Fate::Lives => self.inner.append(job, name, line),
             Fate::Dies { torn: false } => Err(killed()),
-            Fate::Dies { torn: true } => {
+            fate => {
                 let mut bytes = self.inner.get(job, name)?.unwrap_or_default();
                 bytes.extend_from_slice(&line.as_bytes()[..line.len() / 2]);
                 self.inner.put(job, name, &bytes)?;
-                Err(killed())
+                Err(if matches!(fate, Fate::Full) { full() } else { killed() })
             }
         }
     }
 
     fn spool(&mut self, job: &JobId, name: &str) -> io::Result<Box<dyn Spool>> {
-        if let Fate::Dies { .. } = self.next_write() {
-            return Err(killed());
+        match self.next_write() {
+            Fate::Lives => {}
+            Fate::Dies { .. } => return Err(killed()),
+            Fate::Full => return Err(full()),
         }
         // On a disk the old record is gone as soon as the new one begins.
         self.inner.remove(job, name)?;
@@ -116,6 +150,7 @@ impl Vault for CrashingVault {
         match self.next_write() {
             Fate::Lives => self.inner.remove(job, name),
             Fate::Dies { .. } => Err(killed()),
+            Fate::Full => Err(full()),
         }
     }
 }
@@ -144,12 +179,12 @@ impl Spool for CrashingSpool {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         match self.vault.next_write() {
             Fate::Lives => self.spool.finish(),
-            Fate::Dies { torn } => {
-                if torn {
+            fate => {
+                if let Fate::Dies { torn: true } | Fate::Full = fate {
                     let half = self.written.len() / 2;
                     self.vault.inner.put(&self.job, &self.name, &self.written[..half])?;
                 }
-                Err(killed())
+                Err(if matches!(fate, Fate::Full) { full() } else { killed() })
             }
         }
     }

@@ -4,3 +4,4 @@ mod faults;
 mod results;
 mod scenarios;
 mod support;
+mod trials;
