@@ -133,8 +133,7 @@ impl Participant {
         if member.signing_key != Some(key.verifying_key()) {
             return Err(wrong("it does not belong to the signing key".to_owned()));
         }
-        let identity =
-            Identity { party, trust: Trust { federation: member.federation, authority }, certificate: own, key };
+        let identity = Identity { party, trust: Trust::new(member.federation, authority), certificate: own, key };
         let address =
             Address { url: c.url.clone(), ca: file(&c.ca)?, certificate: file(&c.certificate)?, key: file(&c.key)? };
         let participant = Self {
@@ -159,7 +158,7 @@ impl Participant {
         columns.extend(data.columns.iter().map(|c| c.name.clone()));
         let scorecard = spec.scorecard.as_ref();
         PolicyRequest {
-            federation: self.identity.trust.federation.clone(),
+            federation: self.identity.trust.federation().to_owned(),
             kind: spec.kind().as_str().to_owned(),
             operator: by.map(str::to_owned),
             view: data.view.clone(),

@@ -86,7 +86,7 @@ impl Member {
         session: Option<SessionParts>,
     ) -> Result<TreeHead, MemberError> {
         let session = self.session(job, session)?;
-        let federation = &self.identity.trust.federation;
+        let federation = self.identity.trust.federation();
         let head = checkpoint::verify(text, federation, job, session.coordinator_key());
         Ok(head.map_err(|source| Violation::Checkpoint { round: round.unwrap_or(0), source })?)
     }

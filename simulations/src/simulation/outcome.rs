@@ -189,6 +189,21 @@ pub struct Outcome {
     pub journal: Vec<Entry>,
     /// Digest of its last entry: equal digests, equal runs.
     pub tip: Digest,
+    /// Certificate of the federation's authority, DER.
+    pub authority: Vec<u8>,
+    /// What each participant that is up has on its disk for an auditor.
+    pub records: BTreeMap<PartyId, Record>,
+    /// The opened sums, by round, as the coordinator keeps them.
+    pub sums: BTreeMap<u64, Vec<u64>>,
     /// What participants and coordinator refused on the way.
     pub remarks: Vec<String>,
+}
+
+/// What a participant can show to an auditor.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its own journal.
+    pub journal: Vec<Entry>,
+    /// The last checkpoint of the coordinator's journal that it pinned, a signed note.
+    pub checkpoint: Option<String>,
 }
