@@ -58,7 +58,7 @@ pub struct Finding {
     /// Its event, as the journal names it.
     pub kind: String,
     /// Which rule it breaks.
-    pub breach: Breach,
+    pub breach: Box<Breach>,
 }
 
 /// Why an entry does not hold.
@@ -205,7 +205,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Finding> {
     let whole = bytes.strip_suffix(b"\n");
     let lines = whole.unwrap_or(bytes).split(|b| *b == b'\n').filter(|_| !bytes.is_empty());
     for (sequence, line) in (0..).zip(lines) {
-        let finding = |breach| Finding { sequence, kind: "line".to_owned(), breach };
+        let finding = |breach| Finding { sequence, kind: "line".to_owned(), breach: Box::new(breach) };
         let entry: Entry =
             serde_json::from_slice(line).map_err(|e| finding(Breach::NotAnEntry { detail: e.to_string() }))?;
         if entry.line().as_bytes() != line {
@@ -214,10 +214,14 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Finding> {
         entries.push(entry);
     }
     match (entries.last(), whole) {
-        (None, _) => Err(Finding { sequence: 0, kind: "line".to_owned(), breach: JournalError::NoOpening.into() }),
+        (None, _) => Err(Finding { sequence: 0, kind: "line".to_owned(), breach: no_opening() }),
         (Some(last), None) => {
             let detail = "the line has no end".to_owned();
-            Err(Finding { sequence: last.sequence, kind: "line".to_owned(), breach: Breach::NotAnEntry { detail } })
+            Err(Finding {
+                sequence: last.sequence,
+                kind: "line".to_owned(),
+                breach: Box::new(Breach::NotAnEntry { detail }),
+            })
         }
         _ => Ok(entries),
     }
@@ -228,11 +232,8 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Finding> {
 /// Without the certificate of the federation's `authority` (DER), certificates are taken at their word: signatures then
 /// show that one key signed, not whose key it is.
 pub fn verify(entries: &[Entry], authority: Option<&[u8]>, sums: &Sums) -> Result<Audit, Finding> {
-    let (first, rest) = entries.split_first().ok_or_else(|| Finding {
-        sequence: 0,
-        kind: "none".to_owned(),
-        breach: JournalError::NoOpening.into(),
-    })?;
+    let (first, rest) =
+        entries.split_first().ok_or_else(|| Finding { sequence: 0, kind: "none".to_owned(), breach: no_opening() })?;
     let mut auditor = open(first, trust(named_federation(entries), authority), sums).map_err(|b| found(first, b))?;
     auditor.audit.certified = authority.is_some();
     for entry in rest {
@@ -240,9 +241,13 @@ pub fn verify(entries: &[Entry], authority: Option<&[u8]>, sums: &Sums) -> Resul
     }
     if auditor.due != Due::Nothing {
         let sequence = entries.len() as u64;
-        return Err(Finding { sequence, kind: "missing".to_owned(), breach: Breach::Unfinished });
+        return Err(Finding { sequence, kind: "missing".to_owned(), breach: Box::new(Breach::Unfinished) });
     }
     Ok(auditor.audit)
+}
+
+fn no_opening() -> Box<Breach> {
+    Box::new(JournalError::NoOpening.into())
 }
 
 fn trust(federation: String, authority: Option<&[u8]>) -> Trust {
@@ -265,7 +270,7 @@ fn named_federation(entries: &[Entry]) -> String {
 
 fn found(entry: &Entry, breach: Breach) -> Finding {
     let kind = entry.event::<Event>().map_or("unreadable", |event| event.kind());
-    Finding { sequence: entry.sequence, kind: kind.to_owned(), breach }
+    Finding { sequence: entry.sequence, kind: kind.to_owned(), breach: Box::new(breach) }
 }
 
 /// What the entry before asks of the next one: both are one decision.

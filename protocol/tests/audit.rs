@@ -92,6 +92,9 @@ fn table(seed: u64) -> Table {
     Table { specs: vec![numeric("debt"), numeric("age")], columns, label, split }
 }
 
+/// Chunks of ciphertexts, or sealed shares, by contributor.
+type Parts = Vec<Vec<Vec<u8>>>;
+
 /// A job from its opening to its result, with all that goes wrong in one, recorded as a coordinator does.
 struct Story {
     spec: JobSpec,
@@ -187,7 +190,7 @@ impl Story {
     }
 
     /// Opens a round, lets everybody contribute, and gives the ciphertexts and sealed shares.
-    fn collect(&mut self) -> (Vec<Vec<Vec<u8>>>, Vec<Vec<Vec<u8>>>) {
+    fn collect(&mut self) -> (Parts, Parts) {
         self.record(Command::Tick);
         let head = TreeHead { size: self.log.size(), root: self.log.root() };
         let session = self.job.session().expect("a session").clone();
@@ -230,7 +233,7 @@ impl Story {
     }
 
     /// Everybody answers; gives the sum.
-    fn open(&mut self, ciphertexts: &[Vec<Vec<u8>>], shares: &[Vec<Vec<u8>>]) -> Vec<u64> {
+    fn open(&mut self, ciphertexts: &Parts, shares: &Parts) -> Vec<u64> {
         self.record(Command::Tick);
         let coordinator = SigningKey::from_seed([2; 32]);
         let mut answers = Vec::new();
@@ -395,7 +398,7 @@ fn a_true_journal_holds() {
         audit::verify(&s.entries[..end], Some(&s.authority), &s.sums).unwrap_or_else(|f| panic!("{end}: {f}"));
     }
     let finding = audit::verify(&s.entries[..whole], Some(&s.authority), &s.sums).expect_err("half a decision");
-    assert_eq!((finding.sequence, finding.breach), (whole as u64, Breach::Unfinished));
+    assert_eq!((finding.sequence, *finding.breach), (whole as u64, Breach::Unfinished));
     assert!(audit::verify(&[], None, &Sums::new()).is_err());
 }
 
@@ -619,7 +622,7 @@ fn sums_that_nobody_shows() {
     let plan = blind(&with!(SumOpened { plan }, *plan = other.clone()), "sum_opened", 1).expect_err("found");
     names(&plan, "round_opened", 3, "must be");
     let ended = blind(&with!(SumOpened { plan }, *plan = None), "sum_opened", 1).expect_err("found");
-    assert_eq!((ended.kind.as_str(), ended.breach), ("round_opened", Breach::Unfinished));
+    assert_eq!((ended.kind.as_str(), *ended.breach), ("round_opened", Breach::Unfinished));
     let text = blind(&with!(SumOpened { summary }, summary.text.push('!')), "sum_opened", 1).expect_err("found");
     names(&text, "contribution_accepted", 9, "at least one of the entries");
     let result =
@@ -642,7 +645,7 @@ fn the_end() {
     let last = events.len() - 1;
     events[last].1 = Event::JobFailed { reason: "no".to_owned() };
     let finding = s.verify(&events, &s.sums).expect_err("found");
-    assert_eq!((finding.sequence, finding.breach), (last as u64, Breach::Unfinished));
+    assert_eq!((finding.sequence, *finding.breach), (last as u64, Breach::Unfinished));
     invented(Event::JobFailed { reason: "no".to_owned() }, ("contribution_accepted", 4), "led to nothing");
     invented(Event::JobFailed { reason: "no".to_owned() }, ("sum_opened", 1), "led to sum_opened");
     let finished = s.events[last].1.clone();
@@ -676,7 +679,7 @@ fn time_and_form() {
     let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     entries[5] = Entry::after(&entries[4].digest, 5, entries[5].at, &body);
     let finding = audit::verify(&entries, Some(&s.authority), &s.sums).expect_err("found");
-    assert_eq!((finding.sequence, finding.breach), (5, Breach::Form));
+    assert_eq!((finding.sequence, *finding.breach), (5, Breach::Form));
     let mut entries = s.entries.clone();
     entries[5] = Entry::after(&entries[4].digest, 5, entries[5].at, &serde_json::json!({"event": "unheard_of"}));
     let finding = audit::verify(&entries, Some(&s.authority), &s.sums).expect_err("found");
@@ -700,7 +703,7 @@ fn read_and_verify(bytes: &[u8]) -> Result<Audit, Finding> {
 #[test]
 fn files() {
     assert!(read_and_verify(&file()).is_ok());
-    assert!(matches!(audit::read(b"").expect_err("empty").breach, Breach::Journal(_)));
+    assert!(matches!(*audit::read(b"").expect_err("empty").breach, Breach::Journal(_)));
     for garbage in [b"\n".as_slice(), b"\xff\xfe\n", b"{}\n", b"sequence,at\n0,1\n"] {
         let finding = audit::read(garbage).expect_err("no journal");
         assert_eq!((finding.sequence, finding.kind.as_str()), (0, "line"), "{finding}");
@@ -708,7 +711,7 @@ fn files() {
     let text = String::from_utf8(file()).expect("UTF-8");
     assert!(audit::read(text.trim_end().as_bytes()).is_err(), "the last line has no end");
     let spaced = text.replacen("{\"sequence\":0,", "{ \"sequence\":0,", 1);
-    assert_eq!(audit::read(spaced.as_bytes()).expect_err("found").breach, Breach::Form);
+    assert_eq!(*audit::read(spaced.as_bytes()).expect_err("found").breach, Breach::Form);
 }
 
 proptest! {
