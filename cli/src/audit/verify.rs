@@ -8,7 +8,7 @@ use clap::Args;
 use comfy_table::{Cell, Color, Table, presets::UTF8_HORIZONTAL_ONLY};
 use haihe_privacy::log::Log;
 use haihe_protocol::{
-    audit::{self, Finding, Signer, Sums},
+    audit::{self, Breach, Finding, Signer, Sums},
     checkpoint::{self, TreeHead},
     id::JobId,
     journal::{Entry, Event},
@@ -82,8 +82,8 @@ pub(super) struct Pinned {
 /// Runs the subcommand.
 pub async fn run(arguments: VerifyArguments, format: Format) -> anyhow::Result<()> {
     let entries = arguments.source.entries().await?;
-    let fetched = arguments.source.operator.iter().map(|o| o.join("ca.crt"));
-    let fetched = fetched.filter(|_| !Path::new(&arguments.source.journal).exists()).next();
+    let fetched = arguments.source.operator.as_ref().filter(|_| !Path::new(&arguments.source.journal).exists());
+    let fetched = fetched.map(|operator| operator.join("ca.crt"));
     let authority = arguments.authority.clone().or(fetched).map(|path| certificate(&path)).transpose()?;
     let mut pinned = Vec::new();
     for path in &arguments.checkpoint {
@@ -228,6 +228,9 @@ fn journal(entries: &[Entry], authority: Option<&[u8]>, sums: &Sums, heads: &Hea
 }
 
 fn broken(finding: &Finding, heads: &Heads) -> String {
+    if let Breach::OtherSum { .. } = *finding.breach {
+        return format!("{finding}. Either the sum in --sums was altered, or the coordinator recorded another one.");
+    }
     let covering = heads.matching.iter().find(|(size, _)| *size > finding.sequence);
     format!("{finding}. {}", copy_or_author(covering.map(|(_, from)| from.as_str())))
 }
