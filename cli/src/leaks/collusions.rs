@@ -15,7 +15,7 @@ pub(super) fn collusions(scene: &Scene<'_>) -> Vec<Collusion> {
     let mut all = vec![
         network(),
         authority(),
-        operator(),
+        operator(scene),
         reader(scene),
         participant(scene),
         coordinator(scene),
@@ -56,11 +56,11 @@ fn authority() -> Collusion {
     )
 }
 
-fn operator() -> Collusion {
+fn operator(scene: &Scene<'_>) -> Collusion {
     entry(
         "operator",
         note("An operator alone", "仅操作员"),
-        [No, Partly, Yes],
+        [own(scene), Partly, Yes],
         note(
             "Read journal and result: who did what when, bins with their counts, coefficients, evaluation.",
             "读取日志与结果：谁何时做了什么、分箱计数、系数、评估。",

@@ -234,6 +234,8 @@ fn jobs_that_show_more_say_so() {
     assert!(result.receiver.en.contains("slots of its own") && result.receiver.zh.contains("独立槽位"));
     let reader = report.collusions.iter().find(|c| c.key == "reader").expect("a row");
     assert_eq!(reader.single_party, Verdict::Partly);
+    let operator = report.collusions.iter().find(|c| c.key == "operator").expect("a row");
+    assert_eq!(operator.single_party, Verdict::Partly);
     assert!(report.collusions.iter().any(|c| c.key == "participant" && c.can.en.contains("2 to 3 others")));
 }
 
