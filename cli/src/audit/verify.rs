@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use comfy_table::{Cell, Color, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Cell, Color, ColumnConstraint, Table, presets::UTF8_HORIZONTAL_ONLY};
 use haihe_privacy::log::Log;
 use haihe_protocol::{
     audit::{self, Breach, Finding, Signer, Sums},
     checkpoint::{self, TreeHead},
     id::JobId,
-    journal::{Entry, Event},
+    journal::{Entry, Event, JournalError},
 };
 use serde::Serialize;
 
@@ -38,6 +38,9 @@ pub struct VerifyArguments {
     #[arg(long, value_name = "DIR")]
     sums: Option<PathBuf>,
 }
+
+/// Width of the table where there is no terminal.
+const PIPE_WIDTH: u16 = 110;
 
 /// What came of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -91,7 +94,8 @@ pub async fn run(arguments: VerifyArguments, format: Format) -> anyhow::Result<(
     }
     let mut checks = Vec::new();
     match &entries {
-        Err(finding) => checks.push(Check::fails("lines", format!("{finding}. {}", copy_or_author(None)))),
+        Err(finding) => checks
+            .push(Check::fails("lines", format!("{finding}. This copy was altered or damaged, or is no journal."))),
         Ok(entries) => {
             let job = job(entries).context("the first entry of the journal opens no job")?;
             let mut participants = Vec::new();
@@ -127,6 +131,12 @@ fn report(journal: &str, entries: usize, checks: &[Check], format: Format) -> an
                     Outcome::Fails => ("FAILS", Color::Red),
                 };
                 table.add_row([Cell::new(&check.check), Cell::new(word).fg(colour), Cell::new(&check.said)]);
+            }
+            if let Some(words) = table.column_mut(1) {
+                words.set_constraint(ColumnConstraint::ContentWidth);
+            }
+            if !table.is_tty() {
+                table.set_width(PIPE_WIDTH);
             }
             print(&format!("{table}\n"))?;
         }
@@ -228,8 +238,17 @@ fn journal(entries: &[Entry], authority: Option<&[u8]>, sums: &Sums, heads: &Hea
 }
 
 fn broken(finding: &Finding, heads: &Heads) -> String {
-    if let Breach::OtherSum { .. } = *finding.breach {
-        return format!("{finding}. Either the sum in --sums was altered, or the coordinator recorded another one.");
+    match *finding.breach {
+        Breach::OtherSum { .. } => {
+            return format!(
+                "{finding}. Either the sum in --sums was altered, or the coordinator recorded another one."
+            );
+        }
+        // No coordinator writes this: it would not be able to read it itself.
+        Breach::Journal(JournalError::Altered { .. } | JournalError::Gap { .. }) => {
+            return format!("{finding}. This copy was altered or damaged by whoever had it.");
+        }
+        _ => {}
     }
     let covering = heads.matching.iter().find(|(size, _)| *size > finding.sequence);
     format!("{finding}. {}", copy_or_author(covering.map(|(_, from)| from.as_str())))
