@@ -10,11 +10,15 @@ use std::{
 use haihe_models::table::{Column, ColumnKind, ColumnSpec, Split, Table};
 use haihe_privacy::{digest::Transcript, log::RootHash, sign::SigningKey};
 use haihe_protocol::{
+    audit::{self, Sums},
     checkpoint::{self, TreeHead},
     id::PartyId,
     journal::{Entry, Event},
 };
-use haihe_simulations::simulation::{Federation, Outcome, SimulationOptions, pki::FEDERATION};
+use haihe_simulations::{
+    fault::Fault,
+    simulation::{Federation, Outcome, SimulationError, SimulationOptions, pki::FEDERATION},
+};
 
 const SEED: u64 = 7;
 const JOB: &str = r#"
@@ -66,6 +70,31 @@ fn table(seed: u64) -> Table {
     Table { specs: vec![numeric("debt"), numeric("age")], columns, label, split }
 }
 
+fn simulate(seed: u64, faults: Vec<Fault>) -> Result<Outcome, SimulationError> {
+    let party = |name: &str| PartyId::new(name).expect("a party id");
+    let tables = ["bj", "he", "tj"].iter().zip(1..).map(|(name, seed)| (party(name), Arc::new(table(seed))));
+    let options = SimulationOptions::new(seed).without_any_security().with_faults(faults);
+    Federation::new(JOB, tables, options).expect("a federation").run(|_| {})
+}
+
+/// Whatever goes wrong in a job, an honest coordinator's journal holds.
+#[test]
+fn no_honest_journal_is_accused() {
+    let names = ["bj", "he", "tj"].map(|name| PartyId::new(name).expect("a party id"));
+    let mut lost = 0;
+    for seed in 0..12 {
+        let faults = Fault::random(seed, &names, 2 + (seed % 5) as usize);
+        let (journal, authority, sums) = match simulate(seed, faults) {
+            Ok(o) => (o.journal, Some(o.authority), o.sums),
+            Err(SimulationError::Failed { journal, .. }) => (journal, None, Sums::new()),
+            Err(other) => panic!("{other}"),
+        };
+        let audit = audit::verify(&journal, authority.as_deref(), &sums).unwrap_or_else(|f| panic!("seed {seed}: {f}"));
+        lost += audit.entries.get("round_lost").copied().unwrap_or(0);
+    }
+    assert!(lost > 0, "the faults do something");
+}
+
 /// A finished job, and everything about it on a disk.
 struct Archive {
     folder: tempfile::TempDir,
@@ -74,11 +103,8 @@ struct Archive {
 
 impl Archive {
     fn make() -> Self {
-        let party = |name: &str| PartyId::new(name).expect("a party id");
-        let tables = ["bj", "he", "tj"].iter().zip(1..).map(|(name, seed)| (party(name), Arc::new(table(seed))));
-        let options = SimulationOptions::new(SEED).without_any_security();
-        let run = Federation::new(JOB, tables, options).expect("a federation").run(|_| {});
-        let archive = Self { folder: tempfile::tempdir().expect("temporary folder"), outcome: run.expect("a result") };
+        let run = simulate(SEED, Vec::new()).expect("a result");
+        let archive = Self { folder: tempfile::tempdir().expect("temporary folder"), outcome: run };
         archive.store();
         archive
     }
