@@ -62,13 +62,13 @@ pub struct ReportArguments {
     /// Name of the federation, for the heading.
     #[arg(long, default_value = FEDERATION)]
     federation: String,
-    /// Folder for report.html, report.json, scorecard.json, scorecard.csv and journal.jsonl.
+    /// Folder for report.html, report.json, leak-report.json, scorecard.* and journal.jsonl.
     #[arg(long)]
     out: PathBuf,
 }
 
-/// Runs `haihe report`.
-pub async fn report(arguments: ReportArguments) -> anyhow::Result<()> {
+/// Runs `haihe report`. With `--format json`, prints the leak report.
+pub async fn report(arguments: ReportArguments, format: Format) -> anyhow::Result<()> {
     let entries = match (arguments.coordinator, arguments.operator) {
         (Some(coordinator), Some(operator)) => {
             Operator::connect(&Connection { coordinator, operator }).await?.journal(&arguments.journal).await?
@@ -77,12 +77,16 @@ pub async fn report(arguments: ReportArguments) -> anyhow::Result<()> {
     };
     let report = evidence::report(&entries, &arguments.federation, "lattice", |_| Default::default(), Vec::new())?;
     write_results(&arguments.out, &report, &entries)?;
-    println!("{}", arguments.out.join("report.html").display());
+    match format {
+        Format::Json => println!("{}", serde_json::to_string(&report.leaks)?),
+        Format::Text => println!("{}", arguments.out.join("report.html").display()),
+    }
     Ok(())
 }
 
 /// Files of a finished job, as [`write_results`] writes them.
-const RESULTS: [&str; 5] = ["report.html", "report.json", "scorecard.json", "scorecard.csv", "journal.jsonl"];
+const RESULTS: [&str; 6] =
+    ["report.html", "report.json", "leak-report.json", "scorecard.json", "scorecard.csv", "journal.jsonl"];
 
 /// Writes everything that a finished job leaves behind.
 pub fn write_results(out: &Path, report: &Report, entries: &[Entry]) -> anyhow::Result<()> {
@@ -92,6 +96,7 @@ pub fn write_results(out: &Path, report: &Report, entries: &[Entry]) -> anyhow::
     };
     write("report.html", page::render(report))?;
     write("report.json", serde_json::to_string_pretty(report)?)?;
+    write("leak-report.json", serde_json::to_string_pretty(&report.leaks)?)?;
     write("scorecard.json", scorecard_json(&report.result.scorecard)?)?;
     write("scorecard.csv", scorecard_csv(&report.result.scorecard))?;
     audit::write(&out.join("journal.jsonl"), entries)

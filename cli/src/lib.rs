@@ -9,6 +9,7 @@ pub mod client;
 pub mod demo;
 pub mod evidence;
 pub mod job;
+pub mod leaks;
 pub mod pki;
 pub mod report;
 pub mod show;
@@ -51,7 +52,7 @@ enum Command {
     Simulate(simulate::SimulateArguments),
     /// Write report.html, scorecard and journal of a finished job.
     Report(demo::ReportArguments),
-    /// Look at journals.
+    /// Look at journals, check whether they can be true, and prove entries of them to third parties.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
 }
@@ -70,7 +71,7 @@ pub async fn main() -> ExitCode {
         Command::Job(command) => job::run(command, format).await,
         Command::Demo(arguments) => demo::run(arguments, format).await,
         Command::Simulate(arguments) => simulate::run(arguments, format).await,
-        Command::Report(arguments) => demo::report(arguments).await,
+        Command::Report(arguments) => demo::report(arguments, format).await,
         Command::Audit(command) => audit::run(command, format).await,
     };
     match done {

@@ -15,6 +15,7 @@ use crate::{
     demo::{describe, notes, write_results},
     evidence,
     job::bytes,
+    leaks::{Circumstances, leak_report},
     show,
 };
 
@@ -23,7 +24,7 @@ use crate::{
 pub struct SimulateArguments {
     /// Scenario file, for example simulations/scenarios/village-banks.toml.
     file: PathBuf,
-    /// Folder for report.html, summary.json and the other results.
+    /// Folder for report.html, leak-report.json, summary.json and the other results.
     #[arg(long)]
     out: Option<PathBuf>,
     /// Another seed than the scenario's.
@@ -68,6 +69,14 @@ fn finish(ran: &ScenarioOutcome, out: Option<PathBuf>, format: Format) -> anyhow
         let remarks = if bundled { notes() } else { Vec::new() };
         let mut report = evidence::report(&outcome.journal, "simulation", &outcome.scheme, describe, remarks)?;
         report.comparison = ran.comparison.clone();
+        let circumstances = Circumstances {
+            federation: &report.federation,
+            scheme: &outcome.scheme,
+            traffic: Some(&outcome.traffic),
+            noise: None,
+            sums: Some(&outcome.sums),
+        };
+        report.leaks = leak_report(&outcome.journal, &report.rounds, &report.result, &circumstances)?;
         write_results(&out, &report, &outcome.journal)?;
         if let Some(comparison) = &ran.comparison {
             let summary = show::summary(&report, comparison, ran.seconds);

@@ -109,6 +109,8 @@ pub struct Engine {
     job: Job,
     next: u64,
     tip: Digest,
+    /// When the last entry was recorded.
+    last: Timestamp,
     /// The journal's lines as a Merkle log.
     log: Log,
     /// Head of the journal at the beginning of the last round.
@@ -152,8 +154,10 @@ impl Engine {
         let job = Job::replay(entries, identity.trust.clone(), identity.certificate.clone())?;
         let tip = entries.last().map_or_else(Entry::genesis, |e| e.digest);
         let next = entries.len() as u64;
+        let last = entries.last().map_or(Timestamp::default(), |e| e.at);
         let (log, round_head) = (Log::new(), TreeHead { size: 0, root: RootHash::empty() });
-        let mut engine = Self { identity, scheme, job, next, tip, log, round_head, sum: None, begun: BTreeMap::new() };
+        let mut engine =
+            Self { identity, scheme, job, next, tip, last, log, round_head, sum: None, begun: BTreeMap::new() };
         for entry in entries {
             engine.note(entry, matches!(entry.event()?, Event::RoundOpened { .. }));
         }
@@ -177,7 +181,7 @@ impl Engine {
     pub fn checkpoint(&self) -> Result<String, NoteError> {
         let head = if self.job.is_over() { self.head() } else { self.round_head };
         let signed =
-            checkpoint::sign(&self.identity.trust.federation, &self.job.head().job, &head, &self.identity.key)?;
+            checkpoint::sign(self.identity.trust.federation(), &self.job.head().job, &head, &self.identity.key)?;
         Ok(signed.to_text())
     }
 
@@ -466,8 +470,9 @@ impl Engine {
         self.sum = None;
     }
 
-    /// The entries that a command leads to.
+    /// The entries that a command leads to. Their times never go back, even if the clock does.
     pub fn plan(&self, now: Timestamp, command: Command) -> Result<Planned, EngineError> {
+        let now = now.max(self.last);
         let events = self.job.decide(now, command)?;
         let mut entries = Vec::with_capacity(events.len());
         let mut tip = self.tip;
@@ -491,6 +496,7 @@ impl Engine {
             self.job.apply(entry.at, event);
             self.next = entry.sequence + 1;
             self.tip = entry.digest;
+            self.last = entry.at;
             if let Some(round) = finished {
                 self.sum = None;
                 // Only disk space is at stake: what cannot be removed now is removed with the next round.

@@ -81,7 +81,7 @@ pub fn load_identity(config: &CoordinatorConfig) -> Result<Identity, ConfigError
         detail: e.to_string(),
     })?;
     Ok(Identity {
-        trust: Trust { federation: c.federation.clone(), authority: der(&c.ca, &read(&c.ca)?)? },
+        trust: Trust::new(&c.federation, der(&c.ca, &read(&c.ca)?)?),
         certificate: der(&c.signing_certificate, &read(&c.signing_certificate)?)?,
         key,
     })

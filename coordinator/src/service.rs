@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use haihe_privacy::identity::{MemberCertificate, verify_member_certificate};
+use haihe_privacy::identity::MemberCertificate;
 use haihe_proto::{
     CHUNK_BYTES,
     v1::{self, federation_server::Federation, operations_server::Operations},
@@ -52,12 +52,14 @@ impl Service {
         let certificate = certificates.as_ref().and_then(|c| c.first());
         let certificate = certificate.ok_or_else(|| Status::unauthenticated("no client certificate"))?;
         let trust = &self.host.identity().trust;
-        let member = verify_member_certificate(&trust.authority, certificate, now().unix_seconds())
+        let member = trust
+            .member(certificate, now())
             .map_err(|e| Status::unauthenticated(format!("client certificate: {e}")))?;
-        if member.federation != trust.federation {
+        if member.federation != trust.federation() {
             return Err(Status::permission_denied(format!(
                 "the certificate is for federation {}, this is {}",
-                member.federation, trust.federation
+                member.federation,
+                trust.federation()
             )));
         }
         Ok(member)

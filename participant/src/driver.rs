@@ -134,7 +134,7 @@ impl Participant {
             return Err(wrong("it does not belong to the signing key".to_owned()));
         }
         let policy = Policy::load(&config.policy)?;
-        let trust = Trust { federation: member.federation, authority };
+        let trust = Trust::new(member.federation, authority);
         let identity = Identity { party, trust, certificate: own, key, budget: policy.budget() };
         let address =
             Address { url: c.url.clone(), ca: file(&c.ca)?, certificate: file(&c.certificate)?, key: file(&c.key)? };
@@ -161,7 +161,7 @@ impl Participant {
         columns.extend(data.columns.iter().map(|c| c.name.clone()));
         let scorecard = spec.scorecard.as_ref();
         PolicyRequest {
-            federation: self.identity.trust.federation.clone(),
+            federation: self.identity.trust.federation().to_owned(),
             kind: spec.kind().as_str().to_owned(),
             operator: by.map(str::to_owned),
             view: data.view.clone(),

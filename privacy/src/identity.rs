@@ -109,13 +109,25 @@ pub fn verify_member_certificate(
         return Err(IdentityError::OtherIssuer);
     }
     check_signature(&authority, &member)?;
-    let (federation, role, party) = read_name(&member)?;
+    read(&member)
+}
+
+/// Reads what a certificate says of itself, without asking who issued it or whether it is valid: a claim, on which only
+/// an audit that says so may build.
+pub fn read_unverified_certificate(cert_der: &[u8]) -> Result<MemberCertificate, IdentityError> {
+    let member = parse(cert_der, Whose::Member)?;
+    check_member(&member)?;
+    read(&member)
+}
+
+fn read(member: &X509Certificate<'_>) -> Result<MemberCertificate, IdentityError> {
+    let (federation, role, party) = read_name(member)?;
     let key = member.public_key();
     Ok(MemberCertificate {
         federation,
         role,
         party,
-        signing_key: ed25519_key(&member),
+        signing_key: ed25519_key(member),
         spki_digest: Transcript::new("haihe/v1/spki").bytes(key.raw).finish(),
         not_after: member.validity().not_after.timestamp(),
     })

@@ -235,6 +235,17 @@ impl Entry {
         Transcript::new("haihe/v1/journal-entry").digest(previous).u64(sequence).u64(at.0).str(body).finish()
     }
 
+    /// Checks that this is entry `sequence`, after the one with digest `previous`.
+    pub(crate) fn follows(&self, previous: &Digest, sequence: u64) -> Result<(), JournalError> {
+        if self.sequence != sequence {
+            return Err(JournalError::Gap { expected: sequence, found: self.sequence });
+        }
+        if Self::chain(previous, sequence, self.at, &self.body_json) != self.digest {
+            return Err(JournalError::Altered { sequence });
+        }
+        Ok(())
+    }
+
     /// The entry as a line of `journal.jsonl`, without its end: the leaf of the Merkle log.
     ///
     /// # Panics
@@ -254,13 +265,7 @@ impl Entry {
 pub fn verify(entries: &[Entry]) -> Result<Digest, JournalError> {
     let mut previous = Entry::genesis();
     for (expected, entry) in entries.iter().enumerate() {
-        let expected = expected as u64;
-        if entry.sequence != expected {
-            return Err(JournalError::Gap { expected, found: entry.sequence });
-        }
-        if Entry::chain(&previous, entry.sequence, entry.at, &entry.body_json) != entry.digest {
-            return Err(JournalError::Altered { sequence: entry.sequence });
-        }
+        entry.follows(&previous, expected as u64)?;
         previous = entry.digest;
     }
     Ok(previous)

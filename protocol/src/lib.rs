@@ -10,7 +10,9 @@
 //! * [`contribution`]: the participant's side of one round; [`witness`]: what it makes of the opened sums, checked with a
 //!   key that [`check`] keeps from the coordinator.
 //! * [`horizontal`]: what is computed, round by round.
+//! * [`audit`]: whether a whole journal could have come about like this, checked by whoever holds it.
 
+pub mod audit;
 pub mod check;
 pub mod checkpoint;
 pub mod contribution;

@@ -169,6 +169,20 @@ impl Contribution {
 }
 
 impl Verified<Contribution> {
+    /// Checks what a contributor signed, without the sealed shares: those are in no journal.
+    pub(crate) fn contribution_head(
+        contribution: Contribution,
+        session: &Session,
+        spec: &RoundSpec,
+        journal: &TreeHead,
+    ) -> Result<Self, Violation> {
+        contribution.check(session, spec, &spec.digest())?;
+        if contribution.journal != *journal {
+            return Err(Violation::PinnedJournal { party: contribution.party });
+        }
+        Ok(Verified::after_checks(contribution))
+    }
+
     /// Checks the head of an upload and the sealed shares that came with it. The ciphertext itself is checked against
     /// the commitment when it is complete.
     pub fn contribution(
@@ -178,10 +192,7 @@ impl Verified<Contribution> {
         spec: &RoundSpec,
         journal: &TreeHead,
     ) -> Result<Self, Violation> {
-        contribution.check(session, spec, &spec.digest())?;
-        if contribution.journal != *journal {
-            return Err(Violation::PinnedJournal { party: contribution.party });
-        }
+        let contribution = Self::contribution_head(contribution, session, spec, journal)?.into_inner();
         let party = || contribution.party.clone();
         let needed = session.committee().len();
         if sealed_shares.len() != needed {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use haihe_privacy::{
     digest::{Digest, Transcript},
-    identity::verify_member_certificate,
+    identity::{IdentityError, MemberCertificate, read_unverified_certificate, verify_member_certificate},
     seal::SealingPublicKey,
     secure_sum::committee::{CommitteeRule, draw_committee},
     sign::{Signature, SigningKey, VerifyingKey},
@@ -24,17 +24,46 @@ use crate::{
 /// What a party takes for granted: its federation and the certificate authority that vouches for the members.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    /// Name of the federation.
-    pub federation: String,
-    /// Certificate of the authority, DER.
-    pub authority: Vec<u8>,
+    federation: String,
+    authority: Authority,
+}
+
+#[derive(Clone, Debug)]
+enum Authority {
+    /// DER.
+    Certificate(Vec<u8>),
+    /// Nobody vouches: certificates are taken at their word. Only an audit that says so does that.
+    Nobody,
 }
 
 impl Trust {
+    /// Trust in the authority with this certificate, DER.
+    pub fn new(federation: impl Into<String>, authority: Vec<u8>) -> Self {
+        Self { federation: federation.into(), authority: Authority::Certificate(authority) }
+    }
+
+    /// Takes certificates at their word.
+    pub(crate) fn in_nobody(federation: impl Into<String>) -> Self {
+        Self { federation: federation.into(), authority: Authority::Nobody }
+    }
+
+    /// Name of the federation.
+    pub fn federation(&self) -> &str {
+        &self.federation
+    }
+
+    /// What a certificate says that the authority issued, whatever federation it names.
+    pub fn member(&self, certificate: &[u8], now: Timestamp) -> Result<MemberCertificate, IdentityError> {
+        match &self.authority {
+            Authority::Certificate(authority) => verify_member_certificate(authority, certificate, now.unix_seconds()),
+            Authority::Nobody => read_unverified_certificate(certificate),
+        }
+    }
+
     /// The signing key that a member's certificate binds to `party`.
     fn member_key(&self, party: &PartyId, certificate: &[u8], now: Timestamp) -> Result<VerifyingKey, Violation> {
-        let member = verify_member_certificate(&self.authority, certificate, now.unix_seconds())
-            .map_err(|source| Violation::Certificate { party: party.clone(), source })?;
+        let member =
+            self.member(certificate, now).map_err(|source| Violation::Certificate { party: party.clone(), source })?;
         let data_holder = ["bank", "government", "enterprise"].contains(&member.role.as_str());
         if member.party != party.as_str() || member.federation != self.federation || !data_holder {
             return Err(Violation::CertificateNames {
@@ -51,10 +80,9 @@ impl Trust {
     }
 
     /// The signing key of this federation's coordinator.
-    fn coordinator_key(&self, certificate: &[u8], now: Timestamp) -> Result<VerifyingKey, Violation> {
+    pub(crate) fn coordinator_key(&self, certificate: &[u8], now: Timestamp) -> Result<VerifyingKey, Violation> {
         let refuse = |detail| Violation::CoordinatorCertificate { detail };
-        let member = verify_member_certificate(&self.authority, certificate, now.unix_seconds())
-            .map_err(|e| refuse(IdentityErrorOrRole::Identity(e)))?;
+        let member = self.member(certificate, now).map_err(|e| refuse(IdentityErrorOrRole::Identity(e)))?;
         if member.role != "coordinator" || member.federation != self.federation {
             return Err(refuse(IdentityErrorOrRole::Role { role: member.role, federation: member.federation }));
         }

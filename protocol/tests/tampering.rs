@@ -84,7 +84,7 @@ fn build() -> Scene {
     let spec = JobSpec::parse(JOB).expect("a valid job");
     let job = JobId::of(JOB, NOW);
     let issuer = authority(1);
-    let trust = Trust { federation: "test".to_owned(), authority: issuer.der().to_vec() };
+    let trust = Trust::new("test", issuer.der().to_vec());
     let coordinator = SigningKey::from_seed([2; 32]);
     let coordinator_certificate = certificate("coordinator", "coordinator", &coordinator, &issuer);
     let keys: Vec<SigningKey> = (10..13).map(|i| SigningKey::from_seed([i; 32])).collect();

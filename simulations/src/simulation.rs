@@ -40,7 +40,7 @@ use crate::{
 use coordinator::{Coordinator, Interrupted};
 use message::{Ask, Message, Said};
 use network::Line;
-pub use outcome::{Outcome, Progress, Record, SimulationError, SimulationOptions, Traffic};
+pub use outcome::{Outcome, PartyRecord, Progress, Record, SimulationError, SimulationOptions, Traffic};
 use party::{Disk, Party};
 use pki::{Authority, derive};
 use vault::{CrashingVault, WriteFault};
@@ -72,6 +72,8 @@ pub struct Federation {
     spec: JobSpec,
     job: JobId,
     coordinator: Coordinator,
+    /// Certificate of the authority, DER.
+    authority: Vec<u8>,
     parties: Vec<Party>,
     now: Timestamp,
     queue: BTreeMap<(Timestamp, u64), Step>,
@@ -130,6 +132,7 @@ impl Federation {
         let name = PartyId::new("coordinator").map_err(|e| SimulationError::Certificates(e.to_string()))?;
         let (key, certificate) = authority.member("coordinator", &name)?;
         let identity = Identity { trust: authority.trust(), certificate, key };
+        let authority = authority.certificate();
         let opening = Entry::after(&Entry::genesis(), 0, OPENED, &Job::open(&spec, job_toml, "simulation", OPENED));
         let coordinator = Coordinator::new(identity, options.scheme.clone(), opening, job_toml, &options.faults)
             .map_err(|source| SimulationError::Journal { seed, source })?;
@@ -140,6 +143,7 @@ impl Federation {
             spec,
             coordinator,
             lines: vec![Line::default(); parties.len()],
+            authority,
             parties,
             now: OPENED,
             queue: BTreeMap::new(),
@@ -426,6 +430,9 @@ impl Federation {
                 Err(_) => return Ok(false),
             },
         };
+        if let Some(proof) = &proof {
+            self.count_traffic("consistency proof", 32 * proof.hashes().len() as u64);
+        }
         self.parties[party].pin(self.now, &self.job, ask, proof.as_ref())?;
         while let Some(after) = self.parties[party].behind(&self.job, ask)? {
             let closed = match self.coordinator.closed_round(after) {
@@ -433,9 +440,8 @@ impl Federation {
                 Ok(None) => return Ok(true),
                 Err(_) => return Ok(false),
             };
-            let traffic = self.traffic.entry("closed round (M5)").or_default();
-            traffic.count += 1;
-            traffic.bytes += 8 * closed.0.sum.len() as u64 + closed.0.spec.task_json.len() as u64 + 200;
+            let bytes = 8 * closed.0.sum.len() as u64 + closed.0.spec.task_json.len() as u64 + 200;
+            self.count_traffic("closed round (M5)", bytes);
             self.parties[party].absorb(self.now, &self.job, &closed)?;
         }
         Ok(true)
@@ -477,6 +483,12 @@ impl Federation {
         }
     }
 
+    fn count_traffic(&mut self, kind: &'static str, bytes: u64) {
+        let traffic = self.traffic.entry(kind).or_default();
+        traffic.count += 1;
+        traffic.bytes += bytes;
+    }
+
     fn stuck(&self) -> SimulationError {
         SimulationError::Stuck {
             seed: self.options.seed,
@@ -514,8 +526,8 @@ impl Federation {
         let result = serde_json::from_str(&result_json).map_err(|e| disagreement(format!("the result: {e}")))?;
         let roster = last_roster(&self.coordinator.journal).map_err(journal_error)?;
         let roster = roster.ok_or_else(|| disagreement("the journal has no roster".to_owned()))?;
-        let own = |p: &Party| Some((p.disk.name.clone(), p.fresh_member().journal(&self.job).ok()?));
-        let party_journals = self.parties.iter().filter_map(own).collect();
+        let records = self.records().map_err(|e| disagreement(e.to_string()))?;
+        let sums = self.coordinator.sums(&replayed).map_err(|e| disagreement(format!("the opened sums: {e}")))?;
         Ok(Outcome {
             seed,
             scheme: self.options.scheme.name().to_owned(),
@@ -533,11 +545,22 @@ impl Federation {
             opened: OPENED,
             virtual_ms: finished.0 - OPENED.0,
             tip,
-            party_journals,
+            authority: self.authority,
+            records,
+            sums,
             journal: self.coordinator.journal,
             spec: self.spec,
             remarks: self.remarks,
         })
+    }
+
+    fn records(&self) -> Result<BTreeMap<PartyId, PartyRecord>, MemberError> {
+        let record = |party: &Party| {
+            let member = party.fresh_member();
+            let (journal, checkpoint) = (member.journal(&self.job)?, member.last_checkpoint(&self.job)?);
+            Ok((party.disk.name.clone(), PartyRecord { journal, checkpoint }))
+        };
+        self.parties.iter().map(record).collect()
     }
 }
 

@@ -7,6 +7,8 @@ pub use haihe_simulations::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::leaks::LeakReport;
+
 /// A finished job, for people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -34,8 +36,8 @@ pub struct Report {
     pub result: ScorecardResult,
     /// Against models that only somebody with all data could fit; present where one process holds them, as in the demo.
     pub comparison: Option<Comparison>,
-    /// Who sent what, and what nobody could see.
-    pub messages: Vec<MessageFacts>,
+    /// What crossed the wire, and who could infer what from it; also `leak-report.json`.
+    pub leaks: LeakReport,
     /// What a reader must know before trusting a figure, for example that the data are a public sample; may be empty.
     #[serde(default)]
     pub notes: Vec<Note>,
@@ -74,21 +76,4 @@ pub struct PartyFacts {
     pub label_zh: String,
     /// Bytes that it sent: ciphertexts, sealed shares, answers.
     pub bytes_sent: u64,
-}
-
-/// One class of messages.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MessageFacts {
-    /// For example `contribution (M2)`.
-    pub name: String,
-    /// From whom to whom.
-    pub route: String,
-    /// How many.
-    pub count: u64,
-    /// Bytes altogether: received for contributions and answers, computed from the journal's contents for the others.
-    pub bytes: u64,
-    /// Who could infer what, English.
-    pub learns: String,
-    /// The same in Chinese.
-    pub learns_zh: String,
 }

@@ -5,12 +5,14 @@ use haihe_models::export::Term;
 use haihe_protocol::id::PartyId;
 use haihe_simulations::baseline::ADAPTED;
 
+use crate::leaks::encrypts;
+
 use super::{
     charts::Svg,
     data::{ComparedModel, Comparison, Figures, Note, PartyFacts, Report},
     facts, figures,
     format::{DASH, bytes, count, duration, fixed, percent, signed, time, whole},
-    scorecard,
+    privacy, scorecard,
     words::{self, both},
 };
 
@@ -30,7 +32,7 @@ struct Page<'a> {
     rounds: Vec<RoundRow>,
     bands: Vec<BandRow>,
     scorecard: scorecard::View,
-    privacy: Privacy,
+    privacy: privacy::View,
     glossary: &'static [(Term, &'static str, &'static str)],
     version: &'static str,
 }
@@ -127,20 +129,11 @@ struct BandRow {
     captured: String,
 }
 
-struct Privacy {
-    parties: Vec<(Note, String, String, Svg)>,
-    total: String,
-    messages: Vec<(String, String, String, String, Note)>,
-    two_sums_impossible: bool,
-    per_party: bool,
-    others: u32,
-}
-
 /// The page of a report.
 pub(super) fn page(report: &Report) -> String {
     let page = Page {
         opened: time(&report.opened),
-        lattice: report.scheme == "lattice",
+        lattice: encrypts(&report.scheme),
         headline: headline(report),
         facts: head_facts(report),
         comparison: report.comparison.as_ref().map(|c| comparison(c, &in_order(c, &report.parties))),
@@ -148,7 +141,7 @@ pub(super) fn page(report: &Report) -> String {
         rounds: report.rounds.iter().map(round_row).collect(),
         bands: bands(report),
         scorecard: scorecard::view(report),
-        privacy: privacy(report),
+        privacy: privacy::view(report),
         glossary: words::GLOSSARY,
         version: env!("CARGO_PKG_VERSION"),
         report,
@@ -451,25 +444,4 @@ fn bands(report: &Report) -> Vec<BandRow> {
         }
     };
     calibration.groups.iter().enumerate().map(row).collect()
-}
-
-fn privacy(report: &Report) -> Privacy {
-    let most = report.parties.iter().map(|p| p.bytes_sent).max().unwrap_or(0) as f64;
-    let total: u64 = report.parties.iter().map(|p| p.bytes_sent).sum();
-    let party = |p: &PartyFacts| {
-        let share = if total > 0 { percent(p.bytes_sent as f64 / total as f64, 1) } else { DASH.to_owned() };
-        (words::party(p), bytes(p.bytes_sent), share, figures::share_bar("swatch main", p.bytes_sent as f64, most))
-    };
-    let message = |m: &super::data::MessageFacts| {
-        (m.name.clone(), m.route.clone(), whole(m.count), bytes(m.bytes), both(m.learns.as_str(), m.learns_zh.as_str()))
-    };
-    let c = &report.committee;
-    Privacy {
-        parties: report.parties.iter().map(party).collect(),
-        total: bytes(total),
-        messages: report.messages.iter().map(message).collect(),
-        two_sums_impossible: u64::from(c.answers_needed) * 2 > u64::from(c.members) + u64::from(c.privacy_threshold),
-        per_party: !report.result.evaluation.per_party.is_empty(),
-        others: c.minimum_contributors.saturating_sub(c.privacy_threshold),
-    }
 }

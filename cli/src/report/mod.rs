@@ -10,6 +10,7 @@ mod facts;
 mod figures;
 mod format;
 mod html;
+mod privacy;
 mod scorecard;
 mod words;
 

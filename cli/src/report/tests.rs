@@ -95,6 +95,7 @@ fn sample() -> Report {
         label_zh: "银行".to_owned(),
         bytes_sent: 1_000,
     });
+    let leaks = crate::leaks::tests::sample(&ids, &rounds, &result);
     Report {
         name: "Three banks".to_owned(),
         job: "0123456789ab".to_owned(),
@@ -131,14 +132,7 @@ fn sample() -> Report {
             losers: vec![(ids[0].clone(), 0.72, 0.7)],
             losers_adapted: vec![(ids[0].clone(), 0.72, 0.71)],
         }),
-        messages: vec![MessageFacts {
-            name: "contribution (M2)".to_owned(),
-            route: "party → coordinator".to_owned(),
-            count: 9,
-            bytes: 900,
-            learns: "nothing".to_owned(),
-            learns_zh: "无".to_owned(),
-        }],
+        leaks,
         notes: vec![],
     }
 }
@@ -150,7 +144,7 @@ fn check(html: &str) {
     }
     for broken in ["NaN", "inf", "{{", "{%", "-0.000", "Some("] {
         let spared =
-            html.replace("information", "").replace("informative", "").replace("inferred", "").replace("inflation", "");
+            html.replace("information", "").replace("informative", "").replace("infer", "").replace("inflation", "");
         assert!(!spared.contains(broken), "{broken}");
     }
     for tag in [
@@ -260,9 +254,18 @@ fn hostile_names_stay_text() {
     for party in &mut report.parties {
         (party.label, party.label_zh) = (evil(), evil());
     }
-    for message in &mut report.messages {
-        (message.name, message.route, message.learns, message.learns_zh) = (evil(), evil(), evil(), evil());
+    let note = || Note { en: evil(), zh: evil() };
+    for class in &mut report.leaks.classes {
+        (class.class, class.class_zh, class.route, class.receiver) = (evil(), evil(), note(), note());
     }
+    for collusion in &mut report.leaks.collusions {
+        (collusion.who, collusion.can, collusion.cannot) = (note(), note(), note());
+    }
+    for step in &mut report.leaks.steps {
+        (step.step, step.holds, step.infers) = (evil(), note(), note());
+    }
+    report.leaks.remarks = vec![note()];
+    report.leaks.absent = vec![evil()];
     for round in &mut report.rounds {
         round.summary.text = evil();
     }
@@ -300,7 +303,9 @@ fn hostile_names_stay_text() {
 fn what_is_missing_is_left_out() {
     let mut report = sample();
     report.comparison = None;
-    report.messages.clear();
+    let leaks = &mut report.leaks;
+    (leaks.classes, leaks.unrecorded, leaks.absent) = (vec![], vec![], vec![]);
+    (leaks.steps, leaks.collusions, leaks.remarks) = (vec![], vec![], vec![]);
     report.rounds.clear();
     let result = &mut report.result;
     result.evaluation.per_party.clear();

@@ -43,7 +43,7 @@ impl Puppet {
         let der = |name: &str| CertificateDer::from_pem_file(folder.join(name)).expect("a certificate").to_vec();
         let identity = Identity {
             party: party.clone(),
-            trust: Trust { federation: "jingjinji".to_owned(), authority: der("ca.crt") },
+            trust: Trust::new("jingjinji", der("ca.crt")),
             certificate: der("signing.crt"),
             key: SigningKey::from_pkcs8_pem(&read("signing.key")).expect("a key"),
             budget: None,

@@ -86,7 +86,7 @@ impl Member {
         session: Option<SessionParts>,
     ) -> Result<TreeHead, MemberError> {
         let session = self.session(job, session)?;
-        let federation = &self.identity.trust.federation;
+        let federation = self.identity.trust.federation();
         let head = checkpoint::verify(text, federation, job, session.coordinator_key());
         Ok(head.map_err(|source| Violation::Checkpoint { round: round.unwrap_or(0), source })?)
     }
@@ -206,7 +206,11 @@ impl Member {
             return Ok(None);
         }
         let (against, reason): (Fault, String) = (violation.fault(), violation.to_string());
-        self.note(now, job, &Note::Objected { round, against, reason })?;
+        // Once per round: nobody can fill a journal with complaints.
+        let noted = |e: &Entry| matches!(e.event(), Ok(Note::Objected { round: known, .. }) if known == round);
+        if !self.journal(job)?.iter().any(noted) {
+            self.note(now, job, &Note::Objected { round, against, reason })?;
+        }
         let Ok(session) = self.session(job, None) else { return Ok(None) };
         let party = self.identity.party.clone();
         Ok(Some(Objection::signed(&session, round, party, violation, &self.identity.key)))

@@ -29,7 +29,7 @@ impl Job {
         }
     }
 
-    fn refuse(&self, message: &'static str) -> Refusal {
+    pub(super) fn refuse(&self, message: &'static str) -> Refusal {
         Refusal::Phase { phase: self.phase_name(), message }
     }
 

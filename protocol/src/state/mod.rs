@@ -18,9 +18,13 @@ use crate::{
     roster::{Confirmation, Decline, Join, Roster, RosterKeys, Session, Trust},
 };
 
+mod admit;
 mod apply;
 mod decide;
 mod view;
+
+pub use admit::Beside;
+pub(crate) use admit::admits_result;
 
 /// Something that a job is asked to take note of. Messages are verified before they become commands.
 #[derive(Debug)]
@@ -334,6 +338,15 @@ impl Job {
     pub fn replay(entries: &[Entry], trust: Trust, coordinator_certificate: Vec<u8>) -> Result<Self, JournalError> {
         journal::verify(entries)?;
         let (first, rest) = entries.split_first().ok_or(JournalError::NoOpening)?;
+        let mut state = Self::begin(first, trust, coordinator_certificate)?;
+        for entry in rest {
+            state.apply(entry.at, entry.event()?);
+        }
+        Ok(state)
+    }
+
+    /// A job from the entry that opens it.
+    pub(crate) fn begin(first: &Entry, trust: Trust, coordinator_certificate: Vec<u8>) -> Result<Self, JournalError> {
         let Event::JobOpened { job, toml, by, deadline } = first.event()? else {
             return Err(JournalError::NoOpening);
         };
@@ -341,7 +354,7 @@ impl Job {
             sequence: 0,
             detail: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
         })?;
-        let mut state = Self {
+        Ok(Self {
             head: Head { job, toml, spec, opened: first.at, by },
             trust,
             coordinator_certificate,
@@ -353,11 +366,7 @@ impl Job {
             members: BTreeSet::new(),
             history: Vec::new(),
             closed: Vec::new(),
-        };
-        for entry in rest {
-            state.apply(entry.at, entry.event()?);
-        }
-        Ok(state)
+        })
     }
 }
 

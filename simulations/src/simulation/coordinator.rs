@@ -1,6 +1,6 @@
 //! The coordinator: an [`Engine`], and the journal and blobs that survive it. Follows `haihe_coordinator::host` step by step.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use haihe_coordinator::{
     blobs::Blobs as _,
@@ -288,6 +288,17 @@ impl Coordinator {
     pub(super) fn closed_round(&mut self, after: u64) -> Result<Option<(ClosedRound, Signature)>, Interrupted> {
         let blobs = self.blobs.clone();
         Ok(self.up()?.closed_round(after, &blobs).map_err(EngineError::from)?)
+    }
+
+    /// Every opened sum, by round.
+    pub(super) fn sums(&self, engine: &Engine) -> io::Result<BTreeMap<u64, Vec<u64>>> {
+        let mut sums = BTreeMap::new();
+        let mut after = 0;
+        while let Some((closed, _)) = engine.closed_round(after, &self.blobs)? {
+            after = closed.spec.round;
+            sums.insert(after, closed.sum);
+        }
+        Ok(sums)
     }
 
     /// That the journal of `new` entries begins with what it was at `old` entries.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use haihe_participant::member::SessionParts;
 use haihe_privacy::{digest::Digest, sign::Signature};
 use haihe_protocol::{
+    check::SealedCheckKey,
     id::Timestamp,
     message::{Answer, Contribution, Objection, RoundSpec, SurvivorSet},
     roster::{Confirmation, Decline, Join, Roster},
@@ -135,7 +136,7 @@ impl Message {
             Message::Said { said, .. } => match said {
                 Said::Join(join) => ("join", join.signing_certificate.len() as u64 + 160),
                 Said::Decline(decline) => ("decline", decline.reason.len() as u64),
-                Said::Confirm(c) => ("confirmation", 192 + c.check_key.as_ref().map_or(0, |k| sum(&k.sealed))),
+                Said::Confirm(_) => ("confirmation", 192),
                 Said::Contribution { sealed_shares, ciphertext, .. } => {
                     ("contribution (M2)", sum(sealed_shares) + ciphertext.len() as u64)
                 }
@@ -143,6 +144,23 @@ impl Message {
                 Said::Object(objection) => ("objection", objection.reason.len() as u64 + 160),
             },
             Message::Receipt { .. } => ("receipt", 0),
+        }
+    }
+
+    /// What travels inside of it and tells something of its own.
+    pub(super) fn inside(&self) -> Option<(&'static str, u64)> {
+        match self {
+            Message::Ask { ask, .. } => match ask.as_ref() {
+                Ask::Contribute { checkpoint, .. } | Ask::Answer { checkpoint, .. } | Ask::Closed { checkpoint, .. } => {
+                    Some(("checkpoint", checkpoint.len() as u64))
+                }
+                Ask::Offer { .. } | Ask::Confirm(_) => None,
+            },
+            Message::Said { said: Said::Confirm(c), .. } => {
+                let sealed = |k: &SealedCheckKey| 32 + k.sealed.iter().map(|s| s.len() as u64).sum::<u64>();
+                c.check_key.as_ref().map(|k| ("check key", sealed(k)))
+            }
+            _ => None,
         }
     }
 }

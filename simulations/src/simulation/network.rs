@@ -93,11 +93,11 @@ impl Federation {
     pub(super) fn send(&mut self, message: Message) -> u64 {
         let number = self.sent;
         self.sent += 1;
-        let (kind, bytes) = message.weight();
-        let traffic = self.traffic.entry(kind).or_default();
-        traffic.count += 1;
-        traffic.bytes += bytes;
+        for (kind, bytes) in [message.weight()].into_iter().chain(message.inside()) {
+            self.count_traffic(kind, bytes);
+        }
         let (party, up) = message.line();
+        let (_, bytes) = message.weight();
         let travel = self.travel(party, up, bytes);
         if self.is_cut_off(party) {
             return travel;

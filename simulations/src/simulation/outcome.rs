@@ -210,10 +210,14 @@ pub struct Outcome {
     pub virtual_ms: u64,
     /// The coordinator's journal.
     pub journal: Vec<Entry>,
-    /// The participants' own journals.
-    pub party_journals: BTreeMap<PartyId, Vec<Entry>>,
     /// Digest of its last entry: equal digests, equal runs.
     pub tip: Digest,
+    /// Certificate of the federation's authority, DER.
+    pub authority: Vec<u8>,
+    /// What each participant has on its disk for an auditor.
+    pub records: BTreeMap<PartyId, PartyRecord>,
+    /// The opened sums, by round, as the coordinator keeps them.
+    pub sums: BTreeMap<u64, Vec<u64>>,
     /// What participants and coordinator refused on the way.
     pub remarks: Vec<String>,
 }
@@ -239,4 +243,13 @@ pub struct Record {
     pub virtual_ms: u64,
     /// Positions of the faults that happened; others waited for a message or an entry that there never was.
     pub struck: BTreeSet<usize>,
+}
+
+/// What a participant can show to an auditor.
+#[derive(Clone, Debug)]
+pub struct PartyRecord {
+    /// Its own journal.
+    pub journal: Vec<Entry>,
+    /// The last checkpoint of the coordinator's journal that it pinned, a signed note.
+    pub checkpoint: Option<String>,
 }

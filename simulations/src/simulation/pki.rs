@@ -64,7 +64,12 @@ impl Authority {
     }
 
     pub(super) fn trust(&self) -> Trust {
-        Trust { federation: FEDERATION.to_owned(), authority: self.issuer.der().to_vec() }
+        Trust::new(FEDERATION, self.certificate())
+    }
+
+    /// The authority's certificate, DER.
+    pub(super) fn certificate(&self) -> Vec<u8> {
+        self.issuer.der().to_vec()
     }
 
     /// Signing key and certificate of a member.

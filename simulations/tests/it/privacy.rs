@@ -16,8 +16,8 @@ fn private_job(parties: usize, head: &str) -> String {
 }
 
 fn notes(outcome: &Outcome, name: &haihe_protocol::id::PartyId) -> Vec<Note> {
-    let entries = outcome.party_journals.get(name).expect("every party keeps a journal");
-    entries.iter().map(|e| e.event().expect("a note")).collect()
+    let record = outcome.records.get(name).expect("every party keeps a journal");
+    record.journal.iter().map(|e| e.event().expect("a note")).collect()
 }
 
 fn learned(options: SimulationOptions) -> (Outcome, Tables) {

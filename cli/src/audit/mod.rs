@@ -1,4 +1,4 @@
-//! `haihe audit`: what a journal says, and whether its chain holds.
+//! `haihe audit`: what a journal says, whether it can be true, and proofs from it for third parties.
 
 use std::{
     fs,
@@ -7,15 +7,26 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
-use haihe_protocol::journal::{self, Entry};
+use haihe_privacy::log::Log;
+use haihe_protocol::{
+    audit::{self, Finding},
+    journal::{self, Entry},
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::{
     Format,
     client::{Connection, Operator},
     evidence::rfc3339,
 };
+
+mod participant;
+mod prove;
+mod verify;
+
+pub use prove::Proof;
 
 /// Subcommands of `haihe audit`.
 #[derive(Subcommand)]
@@ -31,22 +42,88 @@ pub enum AuditCommand {
         #[arg(long, env = "HAIHE_OPERATOR", hide_env_values = true)]
         operator: Option<PathBuf>,
     },
+    /// Check that a journal can be true: replay the job and check every entry, then compare with checkpoints that
+    /// participants pinned and with their own journals. Fails if anything does not hold.
+    Verify(verify::VerifyArguments),
+    /// Make a proof that an entry is in a journal, for somebody who must not see the rest.
+    Prove(prove::ProveArguments),
+    /// Check such a proof: the entry is in the journal whose checkpoint the coordinator signed.
+    Check(prove::CheckArguments),
+}
+
+/// Where a journal comes from.
+#[derive(Args)]
+struct Source {
+    /// Journal file (one JSON entry per line); or, if there is no such file and --coordinator is given, a job id.
+    journal: String,
+    /// Address of the coordinator, https://host:port.
+    #[arg(long, env = "HAIHE_COORDINATOR", hide_env_values = true, requires = "operator")]
+    coordinator: Option<String>,
+    /// Folder with the operator's certificates.
+    #[arg(long, env = "HAIHE_OPERATOR", hide_env_values = true)]
+    operator: Option<PathBuf>,
+}
+
+impl Source {
+    /// The entries; or the first line of a file that is none.
+    async fn entries(&self) -> anyhow::Result<Result<Vec<Entry>, Finding>> {
+        let path = Path::new(&self.journal);
+        match (&self.coordinator, &self.operator) {
+            (Some(coordinator), Some(operator)) if !path.exists() => {
+                let connection = Connection { coordinator: coordinator.clone(), operator: operator.clone() };
+                Ok(Ok(Operator::connect(&connection).await?.journal(&self.journal).await?))
+            }
+            _ => Ok(audit::read(&bytes(path)?)),
+        }
+    }
+}
+
+/// The journal as a Merkle log.
+fn log(entries: &[Entry]) -> Log {
+    let mut log = Log::new();
+    for entry in entries {
+        log.append(entry.line().as_bytes());
+    }
+    log
+}
+
+fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A certificate, DER, from a file in PEM.
+fn certificate(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let pem = bytes(path)?;
+    let der = CertificateDer::from_pem_slice(&pem);
+    Ok(der.with_context(|| format!("{} is no certificate in PEM", path.display()))?.to_vec())
+}
+
+fn print(shown: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(shown.as_bytes()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// Runs a subcommand.
 pub async fn run(command: AuditCommand, format: Format) -> anyhow::Result<()> {
-    let AuditCommand::Show { journal, coordinator, operator } = command;
+    let (journal, coordinator, operator) = match command {
+        AuditCommand::Show { journal, coordinator, operator } => (journal, coordinator, operator),
+        AuditCommand::Verify(arguments) => return verify::run(arguments, format).await,
+        AuditCommand::Prove(arguments) => return prove::prove(arguments).await,
+        AuditCommand::Check(arguments) => return prove::check(arguments, format),
+    };
     let entries = match (coordinator, operator) {
         (Some(coordinator), Some(operator)) => {
             Operator::connect(&Connection { coordinator, operator }).await?.journal(&journal).await?
         }
         _ => read(Path::new(&journal))?,
     };
-    let shown = show(&entries, format)?;
-    match std::io::stdout().write_all(shown.as_bytes()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
-        other => other?,
-    }
+    print(&show(&entries, format)?)?;
     // What is shown of a broken journal is shown up to the break; the exit code says the rest.
     match journal::verify(&entries) {
         Ok(_) => Ok(()),

@@ -1,0 +1,120 @@
+//! The section on privacy: who sent what, and who could infer what.
+
+use super::{
+    charts::Svg,
+    data::{Note, PartyFacts, Report},
+    figures,
+    format::{DASH, bytes, count, percent, whole},
+    words::{self, both},
+};
+use crate::leaks::{ClassLeak, Collusion, StepLeak, Verdict};
+
+/// What the section shows.
+pub(super) struct View {
+    pub(super) parties: Vec<(Note, String, String, Svg)>,
+    pub(super) total: String,
+    pub(super) messages: Vec<MessageRow>,
+    pub(super) unrecorded: Vec<MessageRow>,
+    pub(super) absent: String,
+    pub(super) steps: Vec<StepRow>,
+    pub(super) collusions: Vec<CollusionRow>,
+    pub(super) two_sums_impossible: bool,
+    pub(super) per_party: bool,
+}
+
+/// A class of messages.
+pub(super) struct MessageRow {
+    pub(super) name: Note,
+    pub(super) route: Note,
+    pub(super) count: String,
+    pub(super) bytes: String,
+    pub(super) receiver: Note,
+    pub(super) outsider: Note,
+    pub(super) protected_by: Note,
+}
+
+/// A step of the learning.
+pub(super) struct StepRow {
+    pub(super) name: Note,
+    pub(super) sums: u32,
+    pub(super) dimension: String,
+    pub(super) fewest: u32,
+    pub(super) smallest: String,
+    pub(super) small_cells: String,
+    pub(super) holds: Note,
+    pub(super) infers: Note,
+}
+
+/// Some who pool what they know.
+pub(super) struct CollusionRow {
+    pub(super) who: Note,
+    /// Class of style and words, one per column.
+    pub(super) verdicts: [(&'static str, &'static str, &'static str); 4],
+    pub(super) can: Note,
+    pub(super) cannot: Note,
+}
+
+/// The section of a report.
+pub(super) fn view(report: &Report) -> View {
+    let most = report.parties.iter().map(|p| p.bytes_sent).max().unwrap_or(0) as f64;
+    let total: u64 = report.parties.iter().map(|p| p.bytes_sent).sum();
+    let party = |p: &PartyFacts| {
+        let share = if total > 0 { percent(p.bytes_sent as f64 / total as f64, 1) } else { DASH.to_owned() };
+        (words::party(p), bytes(p.bytes_sent), share, figures::share_bar("swatch main", p.bytes_sent as f64, most))
+    };
+    let (c, leaks) = (&report.committee, &report.leaks);
+    View {
+        parties: report.parties.iter().map(party).collect(),
+        total: bytes(total),
+        messages: leaks.classes.iter().map(message_row).collect(),
+        unrecorded: leaks.unrecorded.iter().map(message_row).collect(),
+        absent: leaks.absent.join(", "),
+        steps: leaks.steps.iter().map(step_row).collect(),
+        collusions: leaks.collusions.iter().map(collusion_row).collect(),
+        two_sums_impossible: u64::from(c.answers_needed) * 2 > u64::from(c.members) + u64::from(c.privacy_threshold),
+        per_party: !report.result.evaluation.per_party.is_empty(),
+    }
+}
+
+fn message_row(m: &ClassLeak) -> MessageRow {
+    MessageRow {
+        name: both(m.class.as_str(), m.class_zh.as_str()),
+        route: m.route.clone(),
+        count: m.count.map_or_else(|| DASH.to_owned(), whole),
+        bytes: m.bytes.map_or_else(|| DASH.to_owned(), bytes),
+        receiver: m.receiver.clone(),
+        outsider: m.outsider.clone(),
+        protected_by: m.protected_by.clone(),
+    }
+}
+
+fn step_row(s: &StepLeak) -> StepRow {
+    StepRow {
+        name: words::step(&s.step),
+        sums: s.sums,
+        dimension: whole(s.dimension),
+        fewest: s.fewest_contributors,
+        smallest: s.smallest_published.map_or_else(|| DASH.to_owned(), count),
+        small_cells: match &s.small_cells {
+            Some(c) => format!("{} ({})", whole(c.cells), whole(c.single)),
+            None if s.step == "label_counts" => "not counted 未统计".to_owned(),
+            None => DASH.to_owned(),
+        },
+        holds: s.holds.clone(),
+        infers: s.infers.clone(),
+    }
+}
+
+fn collusion_row(c: &Collusion) -> CollusionRow {
+    let words = |v: Verdict| match v {
+        Verdict::No => ("v-no", "no", "否"),
+        Verdict::Partly => ("v-partly", "partly", "部分"),
+        Verdict::Yes => ("v-yes", "yes", "是"),
+    };
+    CollusionRow {
+        who: c.who.clone(),
+        verdicts: [c.rows, c.single_party, c.sums, c.presence].map(words),
+        can: c.can.clone(),
+        cannot: c.cannot.clone(),
+    }
+}
