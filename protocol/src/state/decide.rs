@@ -248,7 +248,7 @@ impl Job {
             return Vec::new();
         }
         let entries = c.roster.entries.iter().filter(|e| c.confirmed.contains_key(&e.party)).cloned().collect();
-        let event = self.propose(c.roster.attempt + 1, entries, now, "confirm the roster");
+        let event = self.propose(c.roster.attempt.saturating_add(1), entries, now, "confirm the roster");
         vec![event.unwrap_or_else(|reason| Event::JobFailed { reason })]
     }
 
@@ -320,13 +320,14 @@ impl Job {
         }
         let session = &c.running.session;
         let task = c.running.plan.task();
-        match RoundSpec::parameters_of(&task, &self.head.spec, session.parties(), c.round + 1) {
+        let round = c.round.saturating_add(1);
+        match RoundSpec::parameters_of(&task, &self.head.spec, session.parties(), round) {
             Err(violation) => Event::JobFailed { reason: violation.to_string() },
             Ok(parameters) => Event::RoundOpened {
                 spec: RoundSpec {
                     job: self.head.job,
                     session: session.digest(),
-                    round: c.round + 1,
+                    round,
                     task_json: task.to_json(),
                     parameters,
                     previous: c.running.transcript,
