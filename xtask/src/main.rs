@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod demo;
+mod fuzz;
 mod process;
 mod reference;
 mod test;
@@ -60,6 +61,14 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Fuzz decoders and state machines under libFuzzer; its tests, in `test`, do so for a second each
+    Fuzz {
+        /// Which target; all of them, one after the other, if none is named
+        target: Option<String>,
+        /// For how long, for each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Compare the scorecard of the demo with an independent fit by scikit-learn, in a Python environment of its own
     Reference,
 }
@@ -86,6 +95,7 @@ fn run(task: Task) -> Result<()> {
         Task::Check { strict } => check::check(&workspace, strict),
         Task::Ci => check::check(&workspace, true).and_then(|()| test::test(&workspace, &[])),
         Task::Bench { name, quick } => bench(&workspace, &name, quick),
+        Task::Fuzz { target, seconds } => fuzz::fuzz(&workspace, target.as_deref(), seconds),
         Task::Reference => reference::reference(&workspace),
     }
 }
