@@ -56,8 +56,8 @@ pub const TARGETS: &[Target] = &[
     target("coordinator-wire", wire::coordinator, wire::coordinator_seeds, (64, 64)),
     target("participant-wire", wire::participant, wire::participant_seeds, (160, 64)),
     target("closed-round", wire::closed_round, wire::closed_round_seeds, (64, 64)),
-    target("job-file", files::job, files::job_seeds, (512, 256)),
-    target("config-files", files::configs, files::configs_seeds, (512, 256)),
+    target("job-file", files::job, files::job_seeds, (256, 256)),
+    target("config-files", files::configs, files::configs_seeds, (128, 256)),
     target("scorecard-file", files::scorecard, files::scorecard_seeds, (128, 256)),
     target("keys", files::keys, files::keys_seeds, (64, 64)),
     target("certificate", files::certificate, files::certificate_seeds, (64, 64)),
@@ -68,11 +68,11 @@ pub const TARGETS: &[Target] = &[
     target("chunks", sums::chunks, sums::chunks_seeds, (16, 1024)),
     target("parameters", sums::parameters, sums::parameters_seeds, (64, 64)),
     target("task", learning::task, learning::task_seeds, (64, 1024)),
-    target("plan", learning::plan, learning::plan_seeds, (256, 8192)),
-    target("job-machine", job::run, job::seeds, (4096, 16384)),
-    target("member-machine", member::run, member::seeds, (4096, 16384)),
-    target("vault", member::vault, member::vault_seeds, (4096, 16384)),
-    target("witness-machine", witness::run, witness::seeds, (4096, 16384)),
+    target("plan", learning::plan, learning::plan_seeds, (64, 1024)),
+    target("job-machine", job::run, job::seeds, (256, 4096)),
+    target("member-machine", member::run, member::seeds, (256, 4096)),
+    target("vault", member::vault, member::vault_seeds, (256, 4096)),
+    target("witness-machine", witness::run, witness::seeds, (256, 4096)),
 ];
 
 /// The target with this name.
