@@ -112,9 +112,13 @@ pub enum ConfigError {
 impl CoordinatorConfig {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path)?;
+        Self::parse(&read(path)?, path)
+    }
+
+    /// Parses the text of the file at `path`; the file itself is not touched.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self =
-            toml::from_str(&text).map_err(|e| ConfigError::Syntax { path: path.to_owned(), detail: e.to_string() })?;
+            toml::from_str(text).map_err(|e| ConfigError::Syntax { path: path.to_owned(), detail: e.to_string() })?;
         let base = path.parent().unwrap_or(Path::new("."));
         let c = &mut config.coordinator;
         for file in [

@@ -2,7 +2,7 @@
 //!
 //! * [`engine`]: one job: the protocol's state, its journal's tip and its running sum; no network, no clock;
 //! * [`host`]: all jobs, their database and the clock;
-//! * [`service`]: the gRPC services;
+//! * [`service`]: the gRPC services; [`wire`]: what they take and give, as domain types;
 //! * [`store`], [`blobs`]: journals in SQL, ciphertexts in files;
 //! * [`config`], [`serve`]: the program.
 
@@ -13,4 +13,4 @@ pub mod host;
 pub mod serve;
 pub mod service;
 pub mod store;
-mod wire;
+pub mod wire;

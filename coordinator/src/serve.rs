@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use haihe_privacy::{secure_sum::lattice::Lattice, sign::SigningKey};
 use haihe_proto::{
-    DESCRIPTORS, MAX_MESSAGE_BYTES,
+    DESCRIPTORS, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES,
     v1::{federation_server::FederationServer, operations_server::OperationsServer},
 };
 use haihe_protocol::roster::Trust;
@@ -133,12 +133,12 @@ pub async fn serve(config: CoordinatorConfig, stop: watch::Receiver<bool>) -> Re
         .add_optional_service(reflection)
         .add_service(
             FederationServer::new(service.clone())
-                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_decoding_message_size(MAX_REQUEST_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
         )
         .add_service(
             OperationsServer::new(service)
-                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_decoding_message_size(MAX_REQUEST_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
         );
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));

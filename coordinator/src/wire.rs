@@ -1,4 +1,7 @@
 //! From the wire into domain types and back; a message that is no message ends here.
+//!
+//! What reads foreign bytes is public, so that it can be fuzzed where it stands. Every function is total; what it refuses,
+//! it refuses with `INVALID_ARGUMENT` and the field's name.
 
 use bytes::Bytes;
 use haihe_privacy::{
@@ -31,7 +34,8 @@ fn fixed<const N: usize>(field: &str, bytes: &Bytes) -> Result<[u8; N], Status> 
     <[u8; N]>::try_from(bytes.as_ref()).map_err(|_| invalid(field, format!("{} bytes, expected {N}", bytes.len())))
 }
 
-pub(crate) fn digest(field: &str, bytes: &Bytes) -> Result<Digest, Status> {
+/// A digest; `field` names it in the error.
+pub fn digest(field: &str, bytes: &Bytes) -> Result<Digest, Status> {
     fixed(field, bytes).map(Digest::from_bytes)
 }
 
@@ -39,11 +43,13 @@ fn signature(bytes: &Bytes) -> Result<Signature, Status> {
     fixed("signature", bytes).map(Signature::from_bytes)
 }
 
-pub(crate) fn party(text: &str) -> Result<PartyId, Status> {
+/// The name of a party.
+pub fn party(text: &str) -> Result<PartyId, Status> {
     PartyId::new(text).map_err(|e| invalid("party", e))
 }
 
-pub(crate) fn job(text: &str) -> Result<JobId, Status> {
+/// The name of a job.
+pub fn job(text: &str) -> Result<JobId, Status> {
     Digest::parse(text).map(JobId).map_err(|e| invalid("job_id", e))
 }
 
@@ -54,7 +60,8 @@ fn certificate(bytes: &Bytes) -> Result<Vec<u8>, Status> {
     Ok(bytes.to_vec())
 }
 
-pub(crate) fn join(m: v1::Join) -> Result<Join, Status> {
+/// A wish to take part.
+pub fn join(m: v1::Join) -> Result<Join, Status> {
     Ok(Join {
         job: job(&m.job_id)?,
         party: party(&m.party)?,
@@ -65,7 +72,8 @@ pub(crate) fn join(m: v1::Join) -> Result<Join, Status> {
     })
 }
 
-pub(crate) fn decline(m: v1::Decline) -> Result<Decline, Status> {
+/// A refusal to take part.
+pub fn decline(m: v1::Decline) -> Result<Decline, Status> {
     if m.reason.len() > MAX_REASON_BYTES {
         return Err(invalid("reason", "too long"));
     }
@@ -78,7 +86,8 @@ pub(crate) fn decline(m: v1::Decline) -> Result<Decline, Status> {
     })
 }
 
-pub(crate) fn confirmation(m: v1::Confirmation) -> Result<Confirmation, Status> {
+/// A signature on a roster.
+pub fn confirmation(m: v1::Confirmation) -> Result<Confirmation, Status> {
     Ok(Confirmation {
         job: job(&m.job_id)?,
         party: party(&m.party)?,
@@ -97,7 +106,8 @@ fn check_key(m: v1::SealedCheckKey) -> Result<SealedCheckKey, Status> {
     Ok(SealedCheckKey { commitment: digest("commitment", &m.commitment)?, sealed })
 }
 
-pub(crate) fn objection(m: v1::Objection) -> Result<Objection, Status> {
+/// A refusal to go on with a round.
+pub fn objection(m: v1::Objection) -> Result<Objection, Status> {
     use v1::objection::Fault as Wire;
     if m.reason.len() > MAX_REASON_BYTES {
         return Err(invalid("reason", "too long"));
@@ -125,7 +135,7 @@ fn tree_head(m: Option<v1::TreeHead>) -> Result<TreeHead, Status> {
 
 /// The head of an upload: job, contribution, sealed shares. The sizes of the shares are checked against the round later;
 /// the message limit bounds them here.
-pub(crate) fn contribution(m: v1::ContributionHeader) -> Result<(JobId, Contribution, Vec<Vec<u8>>), Status> {
+pub fn contribution(m: v1::ContributionHeader) -> Result<(JobId, Contribution, Vec<Vec<u8>>), Status> {
     let sealed: Vec<Vec<u8>> = m.sealed_shares.iter().map(|s| s.to_vec()).collect();
     let contribution = Contribution {
         party: party(&m.party)?,
@@ -140,7 +150,8 @@ pub(crate) fn contribution(m: v1::ContributionHeader) -> Result<(JobId, Contribu
     Ok((job(&m.job_id)?, contribution, sealed))
 }
 
-pub(crate) fn answer(m: v1::CommitteeAnswer) -> Result<(JobId, Answer), Status> {
+/// A committee member's answer.
+pub fn answer(m: v1::CommitteeAnswer) -> Result<(JobId, Answer), Status> {
     let answer = Answer {
         party: party(&m.party)?,
         round: m.round,
@@ -176,7 +187,8 @@ fn to_rule(r: &CommitteeRule) -> v1::CommitteeRule {
     }
 }
 
-pub(crate) fn to_roster(r: &Roster) -> v1::Roster {
+/// A roster as it is sent.
+pub fn to_roster(r: &Roster) -> v1::Roster {
     v1::Roster {
         job_id: r.job.to_string(),
         attempt: r.attempt,
@@ -188,7 +200,8 @@ pub(crate) fn to_roster(r: &Roster) -> v1::Roster {
     }
 }
 
-pub(crate) fn to_session(s: &Session) -> v1::Session {
+/// A session as it is sent.
+pub fn to_session(s: &Session) -> v1::Session {
     let confirmations = s.confirmations().iter().map(|c| v1::Confirmation {
         job_id: c.job.to_string(),
         party: c.party.to_string(),
@@ -203,7 +216,8 @@ pub(crate) fn to_session(s: &Session) -> v1::Session {
     v1::Session { roster: Some(to_roster(s.roster())), confirmations: confirmations.collect() }
 }
 
-pub(crate) fn to_spec(s: &RoundSpec, signature: &Signature) -> v1::RoundSpec {
+/// A round's specification with the coordinator's signature.
+pub fn to_spec(s: &RoundSpec, signature: &Signature) -> v1::RoundSpec {
     use v1::sum_parameters::ParameterSet as Set;
     let set = match s.parameters.set() {
         ParameterSet::Small => Set::Small,
@@ -227,7 +241,8 @@ pub(crate) fn to_spec(s: &RoundSpec, signature: &Signature) -> v1::RoundSpec {
     }
 }
 
-pub(crate) fn to_survivors(s: &SurvivorSet) -> Vec<v1::Survivor> {
+/// Survivors as they are sent.
+pub fn to_survivors(s: &SurvivorSet) -> Vec<v1::Survivor> {
     let survivor = |c: &Contribution| v1::Survivor {
         party: c.party.to_string(),
         commitment: bytes(c.commitment.as_bytes()),
@@ -243,7 +258,7 @@ pub(crate) fn to_survivors(s: &SurvivorSet) -> Vec<v1::Survivor> {
 const SUM_PART: usize = 32_768;
 
 /// A closed round in parts: its head, then the sum.
-pub(crate) fn to_closed_round(closed: &ClosedRound, signature: &Signature) -> Vec<v1::ClosedRoundPart> {
+pub fn to_closed_round(closed: &ClosedRound, signature: &Signature) -> Vec<v1::ClosedRoundPart> {
     use v1::closed_round_part::Part;
     let head = v1::ClosedRoundHead {
         spec: Some(to_spec(&closed.spec, signature)),

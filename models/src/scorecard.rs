@@ -312,7 +312,7 @@ impl Scorecard {
             .map(|(v, &bin)| {
                 let points = v.points.get(bin).copied().unwrap_or(0);
                 let best = v.points.iter().copied().max().unwrap_or(0);
-                Contribution { column: v.column().to_owned(), bin, points, below_best: best - points }
+                Contribution { column: v.column().to_owned(), bin, points, below_best: best.saturating_sub(points) }
             })
             .collect();
         let points = reasons.iter().fold(self.base_points, |sum, r| sum.saturating_add(r.points));

@@ -309,20 +309,11 @@ impl Link {
         };
         let mut closed: Option<(ClosedRound, Signature)> = None;
         loop {
-            use v1::closed_round_part::Part;
             let part = tokio::time::timeout(CALL, parts.message()).await;
             let part = part.map_err(|_| self.status(Status::deadline_exceeded("the closed round stopped coming")))?;
-            match (part.map_err(|s| self.status(s))?.and_then(|p| p.part), &mut closed) {
-                (None, _) => break,
-                (Some(Part::Head(head)), None) => closed = Some(closed_head(head)?),
-                (Some(Part::Sum(bytes)), Some((closed, _))) => {
-                    let (values, rest) = bytes.as_chunks::<8>();
-                    if !rest.is_empty() || closed.sum.len() + values.len() > closed.spec.parameters.dimension() {
-                        return Err(malformed("sum", "longer than the round's vector"));
-                    }
-                    closed.sum.extend(values.iter().map(|v| u64::from_le_bytes(*v)));
-                }
-                _ => return Err(malformed("part", "a closed round is one head, then its sum")),
+            match part.map_err(|s| self.status(s))? {
+                None => break,
+                Some(part) => closed_part(&mut closed, part)?,
             }
         }
         present("head", closed).map(Some)
@@ -453,7 +444,8 @@ fn present<T>(field: &'static str, value: Option<T>) -> Result<T, LinkError> {
     value.ok_or_else(|| malformed(field, "missing"))
 }
 
-fn receipt(r: v1::Receipt) -> Result<Receipt, LinkError> {
+/// What became of a submission.
+pub fn receipt(r: v1::Receipt) -> Result<Receipt, LinkError> {
     use v1::receipt::Outcome;
     Ok(match r.outcome() {
         Outcome::Accepted | Outcome::AlreadyAccepted => Receipt::Accepted,
@@ -528,6 +520,23 @@ fn closed_head(m: v1::ClosedRoundHead) -> Result<(ClosedRound, Signature), LinkE
     Ok((ClosedRound { spec, contributors, survivors, sum: Vec::new() }, signature))
 }
 
+/// Takes the next part of a closed round: its head first, then its sum, never longer than the head's vector.
+pub fn closed_part(closed: &mut Option<(ClosedRound, Signature)>, part: v1::ClosedRoundPart) -> Result<(), LinkError> {
+    use v1::closed_round_part::Part;
+    match (part.part, closed) {
+        (Some(Part::Head(head)), closed @ None) => *closed = Some(closed_head(head)?),
+        (Some(Part::Sum(bytes)), Some((closed, _))) => {
+            let (values, rest) = bytes.as_chunks::<8>();
+            if !rest.is_empty() || closed.sum.len() + values.len() > closed.spec.parameters.dimension() {
+                return Err(malformed("sum", "longer than the round's vector"));
+            }
+            closed.sum.extend(values.iter().map(|v| u64::from_le_bytes(*v)));
+        }
+        _ => return Err(malformed("part", "a closed round is one head, then its sum")),
+    }
+    Ok(())
+}
+
 fn session(m: v1::Session) -> Result<SessionParts, LinkError> {
     let confirmation = |c: v1::Confirmation| -> Result<Confirmation, LinkError> {
         Ok(Confirmation {
@@ -585,7 +594,8 @@ fn survivor(m: v1::Survivor, round: u64, spec: Digest) -> Result<Contribution, L
     })
 }
 
-fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
+/// What the coordinator asks, and of which job. Checked for its form only.
+pub fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
     use v1::{directive::Ask as Wire, job_closed::Outcome};
     let id = job(&m.job_id)?;
     let ask = match present("ask", m.ask)? {

@@ -132,7 +132,8 @@ impl Witness {
         {
             return Err(Violation::WrongSum { round });
         }
-        let next = plan.absorb_sum(spec, session.roster(), &closed.sum, got);
+        let roster = session.roster();
+        let next = plan.absorb_sum(spec, &roster.parties(), roster.guaranteed_contributors(), &closed.sum, got);
         let state = match next.map_err(|_| Violation::WrongSum { round })? {
             (_, Next::Continue(plan)) => State::Learning(plan),
             (_, Next::Finished(result_json)) => State::Finished { result_json },

@@ -14,9 +14,9 @@ use haihe_protocol::{
     audit::{self, Audit, Breach, Finding, Sums},
     check::SealedCheckKey,
     checkpoint::TreeHead,
-    contribution,
+    contribution::{self, Vector},
     error::{Fault, Violation},
-    horizontal::Task,
+    horizontal::{Layout, Task},
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
     journal::{Entry, Event},
@@ -89,7 +89,7 @@ fn table(seed: u64) -> Table {
     }
     let numeric = |name: &str| ColumnSpec { name: name.to_owned(), kind: ColumnKind::Numeric };
     let columns = vec![Column::Numeric(debt), Column::Numeric(age)];
-    Table { specs: vec![numeric("debt"), numeric("age")], columns, label, split }
+    Table { specs: vec![numeric("debt"), numeric("age")], columns, label, split, firms: None }
 }
 
 /// Chunks of ciphertexts, or sealed shares, by contributor.
@@ -201,7 +201,7 @@ impl Story {
         for (index, i) in [0usize, 1, 3].into_iter().enumerate() {
             let me = self.party(i);
             let values = task.perform(&self.spec, &table(i as u64 + 1), index as u32, 3).expect("a vector");
-            let quantiser = task.quantiser(&self.spec, 3).expect("a quantiser");
+            let Ok(Layout::Exact(quantiser)) = task.layout(&self.spec, 3, 2) else { panic!("a layout without noise") };
             let check = session.check_key(&me, &self.sealing[i]).expect("a check key");
             let mut chunks = Vec::new();
             let sink = |chunk: &[u8]| {
@@ -214,8 +214,7 @@ impl Story {
                 &NoSecurity,
                 &session,
                 (&round, &head),
-                &quantiser,
-                &values,
+                Vector::Exact(&quantiser, &values),
                 &me,
                 keys,
                 seed,

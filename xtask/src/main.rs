@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod demo;
 mod faults;
+mod fuzz;
 mod process;
 mod reference;
 mod test;
@@ -74,6 +75,14 @@ enum Task {
         #[arg(long, default_value_t = 0)]
         from: u64,
     },
+    /// Fuzz decoders and state machines under libFuzzer; its tests, in `test`, do so for a second each
+    Fuzz {
+        /// Which target; all of them, one after the other, if none is named
+        target: Option<String>,
+        /// For how long, for each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Compare the scorecard of the demo with an independent fit by scikit-learn, in a Python environment of its own
     Reference,
 }
@@ -103,6 +112,7 @@ fn run(task: Task) -> Result<()> {
         Task::Faults { runs, seed, from } => {
             faults::faults(&workspace, runs.saturating_sub(from), seed.saturating_add(from))
         }
+        Task::Fuzz { target, seconds } => fuzz::fuzz(&workspace, target.as_deref(), seconds),
         Task::Reference => reference::reference(&workspace),
     }
 }

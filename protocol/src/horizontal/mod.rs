@@ -11,7 +11,7 @@ use haihe_models::table::Table;
 use haihe_privacy::secure_sum::{QuantiseError, Segment};
 use serde::{Deserialize, Serialize};
 
-use crate::{id::PartyId, job::JobSpec, roster::Roster};
+use crate::{id::PartyId, job::JobSpec};
 use scorecard::noised;
 
 pub use layout::{Layout, Numbers};
@@ -102,15 +102,16 @@ impl Plan {
     }
 
     /// Goes on from an opened sum of integers: that of `contributors` vectors that answer [`Plan::task`], each followed by
-    /// the slots of its tag.
+    /// the slots of its tag. `parties` are those of the session, of whom `guaranteed` contribute honestly at least.
     pub fn absorb_sum(
         self,
         spec: &JobSpec,
-        roster: &Roster,
+        parties: &[PartyId],
+        guaranteed: u32,
         sum: &[u64],
         contributors: u32,
     ) -> Result<(Summary, Next), PlanError> {
-        let layout = self.task().layout(spec, roster.entries.len() as u32, roster.guaranteed_contributors())?;
+        let layout = self.task().layout(spec, parties.len() as u32, guaranteed)?;
         let slots = sum.get(..layout.dimension()).ok_or(PlanError::Length { got: sum.len() })?;
         let numbers = layout.dequantise(slots, contributors);
         match (self, layout.mechanism()) {
@@ -122,7 +123,7 @@ impl Plan {
                 };
                 Ok((summary, next))
             }
-            (plan, _) => plan.absorb(spec, &numbers.values, &roster.parties()),
+            (plan, _) => plan.absorb(spec, &numbers.values, parties),
         }
     }
 

@@ -37,7 +37,7 @@ impl Job {
             }
             Event::ContributionAccepted { contribution, bytes } => {
                 self.counters.accepted += 1;
-                *self.bytes.entry(contribution.party.clone()).or_default() += bytes;
+                self.received(&contribution.party, bytes);
                 if let Phase::Collecting(c) = &mut self.phase {
                     c.running.absent.remove(&contribution.party);
                     c.accepted.insert(contribution.party.clone(), contribution);
@@ -60,7 +60,7 @@ impl Job {
                 self.apply_closed(absent, digest, deadline);
             }
             Event::Answered { answer } => {
-                *self.bytes.entry(answer.party.clone()).or_default() += answer.share_sum.len() as u64;
+                self.received(&answer.party, answer.share_sum.len() as u64);
                 if let Phase::Opening(o) = &mut self.phase {
                     o.running.absent.remove(&answer.party);
                     o.answers.insert(answer.party.clone(), answer);
@@ -83,6 +83,12 @@ impl Job {
                 self.phase = Phase::Stopped { reason, cancelled: true, at };
             }
         }
+    }
+
+    /// Total, whatever numbers a journal from elsewhere holds.
+    fn received(&mut self, party: &PartyId, bytes: u64) {
+        let total = self.bytes.entry(party.clone()).or_default();
+        *total = total.saturating_add(bytes);
     }
 
     fn running(&mut self) -> Option<&mut Running> {

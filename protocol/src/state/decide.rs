@@ -140,7 +140,9 @@ impl Job {
         let transcript = round_transcript(&o.spec.previous, &o.spec.digest(), &o.digest, &digest);
         let opened = |summary, plan| Event::SumOpened { round, sum: digest, wrong_answers, transcript, summary, plan };
         let contributors = o.survivors.survivors.len() as u32;
-        match o.running.plan.clone().absorb_sum(&self.head.spec, o.running.session.roster(), sum, contributors) {
+        let roster = o.running.session.roster();
+        let (parties, guaranteed) = (roster.parties(), roster.guaranteed_contributors());
+        match o.running.plan.clone().absorb_sum(&self.head.spec, &parties, guaranteed, sum, contributors) {
             Ok((summary, Next::Continue(plan))) => Ok(vec![opened(summary, Some(*plan))]),
             Ok((summary, Next::Finished(result_json))) => {
                 let result = result_digest(&result_json);
@@ -246,7 +248,7 @@ impl Job {
             return Vec::new();
         }
         let entries = c.roster.entries.iter().filter(|e| c.confirmed.contains_key(&e.party)).cloned().collect();
-        let event = self.propose(c.roster.attempt + 1, entries, now, "confirm the roster");
+        let event = self.propose(c.roster.attempt.saturating_add(1), entries, now, "confirm the roster");
         vec![event.unwrap_or_else(|reason| Event::JobFailed { reason })]
     }
 
@@ -318,13 +320,14 @@ impl Job {
         }
         let session = &c.running.session;
         let task = c.running.plan.task();
-        match RoundSpec::parameters_of(&task, &self.head.spec, session.parties(), c.round + 1) {
+        let round = c.round.saturating_add(1);
+        match RoundSpec::parameters_of(&task, &self.head.spec, session.parties(), round) {
             Err(violation) => Event::JobFailed { reason: violation.to_string() },
             Ok(parameters) => Event::RoundOpened {
                 spec: RoundSpec {
                     job: self.head.job,
                     session: session.digest(),
-                    round: c.round + 1,
+                    round,
                     task_json: task.to_json(),
                     parameters,
                     previous: c.running.transcript,

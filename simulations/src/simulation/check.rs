@@ -231,7 +231,9 @@ impl Federation {
                 return Err(format!("the sum of round {round} is not that of its survivors' vectors"));
             }
             let contributors = survivors.len() as u32;
-            match plan.clone().absorb_sum(&self.spec, roster, &sum, contributors).map_err(|e| e.to_string())? {
+            let (parties, guaranteed) = (roster.parties(), roster.guaranteed_contributors());
+            let followed = plan.clone().absorb_sum(&self.spec, &parties, guaranteed, &sum, contributors);
+            match followed.map_err(|e| e.to_string())? {
                 (_, Next::Continue(follows)) if next.as_ref() == Some(&*follows) => plan = *follows,
                 (_, Next::Finished(json)) if next.is_none() => result = Some(json),
                 _ => return Err(format!("another plan follows from round {round}")),

@@ -110,8 +110,9 @@ impl ScorecardOptions {
             let got = self.evaluation.cells as f64;
             found.push(JobProblem::Range { key: "scorecard.evaluation.cells", got, allowed: "10 to 10000" });
         }
-        if self.evaluation.per_party && parties * self.evaluation.cells > MAX_OWN_CELLS {
-            let got = (parties * self.evaluation.cells) as f64;
+        let own_cells = parties.saturating_mul(self.evaluation.cells);
+        if self.evaluation.per_party && own_cells > MAX_OWN_CELLS {
+            let got = own_cells as f64;
             let allowed = "at most 100000 cells over all parties with per_party = true";
             found.push(JobProblem::Range { key: "scorecard.evaluation.cells times parties", got, allowed });
         }
@@ -313,6 +314,13 @@ impl Task {
     /// Layout of the vector that answers the task.
     pub(crate) fn segments(&self, spec: &JobSpec, parties: u32) -> Result<Vec<Segment>, ScorecardError> {
         let options = options(spec)?;
+        let columns = spec.data.columns.len();
+        if let Task::Correlation { binnings, .. } | Task::Regression { binnings, .. } = self
+            && binnings.len() > columns
+        {
+            // The layout grows with the square of this number: it is checked before anything is made of it.
+            return Err(StatisticsError::Columns { expected: columns, found: binnings.len() }.into());
+        }
         Ok(match self {
             Task::Profile => {
                 vec![counts("profile", ProfileLayout::new(&spec.data.columns).len()), counts("test rows", 1)]
