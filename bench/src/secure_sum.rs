@@ -8,8 +8,8 @@ use anyhow::Result;
 use haihe_privacy::prg::SecretStream;
 use haihe_privacy::secure_sum::lattice::Lattice;
 use haihe_privacy::secure_sum::{
-    Adder, Adversary, Coding, CommitteeRule, ParameterSet, Quantiser, Scheme, Segment, ShareSum, SumContext,
-    SumParameters,
+    Adder, Adversary, CheckKey, Coding, CommitteeRule, ParameterSet, Quantiser, Scheme, Segment, ShareSum, SumContext,
+    SumParameters, check_slots,
 };
 use haihe_privacy::{Digest, seal};
 use std::hint::black_box;
@@ -54,17 +54,25 @@ fn time_handlers(rows: &mut Rows, dimension: usize, repetitions: usize) -> Resul
     let mut rounding = SecretStream::new(&[1; 32], 0);
     let mut plain_rounding = SecretStream::new(&[1; 32], 1);
 
+    let (check, round) = (CheckKey::from_bytes([3; 32]), Digest::from_bytes([4; 32]));
     let mut integers = vec![0; parameters.values_per_chunk()];
     let mut ciphertext = Vec::with_capacity(parameters.ciphertext_bytes());
     let mut participant = || {
         let mut contributor = Lattice.contributor(&parameters, &context(), [2; 32]);
         ciphertext.clear();
+        let mut tag = check.tag(&round);
         for index in 0..parameters.chunks() {
             let range = parameters.chunk_values(index);
             let integers = &mut integers[..range.len()];
             quantiser.quantise(range.start, &values[range], integers, &mut rounding).expect("within the bound");
+            tag.absorb(integers.iter().map(|&value| value.into()));
             contributor.encrypt_chunk(index, integers, &mut ciphertext).expect("in order");
         }
+        black_box(check.slots(tag, &round, 0, BITS));
+    };
+    let sum = vec![12_345u64; dimension + check_slots(BITS)];
+    let mut checking = || {
+        black_box(check.verify(&round, &sum, &[0, 1, 2], BITS));
     };
     let mut sharing = || {
         let contributor = Lattice.contributor(&parameters, &context(), [2; 32]);
@@ -91,13 +99,16 @@ fn time_handlers(rows: &mut Rows, dimension: usize, repetitions: usize) -> Resul
         }
     };
 
-    let [ours, shares, plain, glwe, calibration] =
-        interleaved(repetitions, [&mut participant, &mut sharing, &mut plainly, &mut seeded, &mut calibration]);
+    let [ours, checked, shares, plain, glwe, calibration] = interleaved(
+        repetitions,
+        [&mut participant, &mut checking, &mut sharing, &mut plainly, &mut seeded, &mut calibration],
+    );
     let adding = time_adding(&parameters, &ciphertext, repetitions);
 
     let params = [("d", dimension as u64), ("n", PARTIES.into())];
     let per_parameter = |seconds: f64| seconds * 1e9 / dimension as f64;
     rows.push("participant ns/parameter", &params, per_parameter(ours), "ns");
+    rows.push("participant checks the sum ns/parameter", &params, per_parameter(checked), "ns");
     rows.push("coordinator ns/parameter", &params, per_parameter(adding), "ns");
     let sealed = rule.members() as usize * (rule.share_bytes(parameters.set()) + seal::OVERHEAD);
     let upload = (parameters.ciphertext_bytes() + sealed) as f64 / dimension as f64;

@@ -62,7 +62,7 @@ pub struct ReportArguments {
     /// Name of the federation, for the heading.
     #[arg(long, default_value = FEDERATION)]
     federation: String,
-    /// Folder for report.html, report.json, leak-report.json, scorecard.* and journal.jsonl.
+    /// Folder for report.html, report.json, leak-report.json, model-card.md, scorecard.* and journal.jsonl.
     #[arg(long)]
     out: PathBuf,
 }
@@ -85,8 +85,15 @@ pub async fn report(arguments: ReportArguments, format: Format) -> anyhow::Resul
 }
 
 /// Files of a finished job, as [`write_results`] writes them.
-const RESULTS: [&str; 6] =
-    ["report.html", "report.json", "leak-report.json", "scorecard.json", "scorecard.csv", "journal.jsonl"];
+const RESULTS: [&str; 7] = [
+    "report.html",
+    "report.json",
+    "leak-report.json",
+    "model-card.md",
+    "scorecard.json",
+    "scorecard.csv",
+    "journal.jsonl",
+];
 
 /// Writes everything that a finished job leaves behind.
 pub fn write_results(out: &Path, report: &Report, entries: &[Entry]) -> anyhow::Result<()> {
@@ -97,6 +104,7 @@ pub fn write_results(out: &Path, report: &Report, entries: &[Entry]) -> anyhow::
     write("report.html", page::render(report))?;
     write("report.json", serde_json::to_string_pretty(report)?)?;
     write("leak-report.json", serde_json::to_string_pretty(&report.leaks)?)?;
+    write("model-card.md", page::model_card(report))?;
     write("scorecard.json", scorecard_json(&report.result.scorecard)?)?;
     write("scorecard.csv", scorecard_csv(&report.result.scorecard))?;
     audit::write(&out.join("journal.jsonl"), entries)

@@ -48,6 +48,7 @@ pub fn summary(report: &Report, comparison: &Comparison, seconds: f64) -> Value 
         "max_relative_coefficient_difference": comparison.max_relative_coefficient_difference,
         "bytes_sent": bytes,
         "rows_sent": 0,
+        "privacy": report.result.privacy.as_ref().map(|p| json!({"epsilon": p.epsilon, "delta": p.asked.delta})),
     })
 }
 

@@ -212,7 +212,7 @@ pub struct Circumstances<'a> {
     pub scheme: &'a str,
     /// Messages by class where all of them were seen, as in a simulation.
     pub traffic: Option<&'a BTreeMap<&'static str, Traffic>>,
-    /// Differential privacy of the sums.
+    /// Differential privacy of the sums, where the result does not say it itself.
     pub noise: Option<Noise>,
     /// The opened sums by round, with the slots of their tags, where they are at hand.
     pub sums: Option<&'a BTreeMap<u64, Vec<u64>>>,
@@ -247,11 +247,13 @@ pub fn leak_report(
         per_party: options.is_some_and(|s| s.evaluation.per_party),
         partial_rounds: read.partial_rounds,
     };
+    let spent = result.privacy.as_ref().map(|p| Noise { epsilon: p.epsilon, delta: p.asked.delta });
+    let noise = spent.or(circumstances.noise);
     let parties: Vec<PartyId> = roster.entries.into_iter().map(|e| e.party).collect();
     let scene = Scene {
         parties: &parties,
         rule: &rule,
-        noise: circumstances.noise,
+        noise,
         encrypted: encrypts(circumstances.scheme),
         floor: options.map_or(1.0, |s| s.binning.min_bin_rows),
         sums: circumstances.sums,
@@ -267,7 +269,7 @@ pub fn leak_report(
         remarks: remarks::remarks(&scene),
         steps: steps::leaks(&scene, rounds, result),
         collusions: collusions::collusions(&scene),
-        noise: circumstances.noise,
+        noise,
         classes,
         unrecorded,
         absent,
@@ -296,9 +298,9 @@ impl Scene<'_> {
             None => note("The sum is exact: no noise was added.", "总和是精确的，未加噪声。"),
             Some(Noise { epsilon, delta }) => note(
                 format!(
-                    "Noise is in the sum: over the whole job, ({epsilon}, {delta})-differential privacy for one firm."
+                    "Noise is in the sum: over the whole job, ({epsilon:.3}, {delta:e})-differential privacy for one firm."
                 ),
-                format!("总和含噪声：整个任务对单个企业满足 ({epsilon}, {delta})-差分隐私。"),
+                format!("总和含噪声：整个任务对单个企业满足 ({epsilon:.3}, {delta:e})-差分隐私。"),
             ),
         }
     }

@@ -4,6 +4,7 @@
 //! the browser to fetch any. Everything that comes from a job file or a peer is escaped; charts are SVG made here.
 //! The same [`data::Report`] always gives the same bytes.
 
+mod card;
 mod charts;
 pub mod data;
 mod facts;
@@ -17,6 +18,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use card::model_card;
 use data::Report;
 
 /// The report as one HTML page.

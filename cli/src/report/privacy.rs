@@ -4,10 +4,11 @@ use super::{
     charts::Svg,
     data::{Note, PartyFacts, Report},
     figures,
-    format::{DASH, bytes, count, percent, whole},
+    format::{DASH, bytes, count, fixed, percent, whole},
     words::{self, both},
 };
 use crate::leaks::{ClassLeak, Collusion, StepLeak, Verdict};
+use haihe_protocol::horizontal::scorecard::noised::{PrivacySpent, Release, ReleaseBlock};
 
 /// What the section shows.
 pub(super) struct View {
@@ -20,6 +21,25 @@ pub(super) struct View {
     pub(super) collusions: Vec<CollusionRow>,
     pub(super) two_sums_impossible: bool,
     pub(super) per_party: bool,
+    pub(super) spent: Option<SpentView>,
+}
+
+/// What was spent of each firm's privacy.
+pub(super) struct SpentView {
+    pub(super) statement: Note,
+    pub(super) asked: String,
+    pub(super) rows: Vec<SpentRow>,
+    pub(super) auc_noise: Option<String>,
+}
+
+/// One block of one sum with noise.
+pub(super) struct SpentRow {
+    pub(super) step: Note,
+    pub(super) multiplier: String,
+    pub(super) block: String,
+    pub(super) len: String,
+    pub(super) clip: String,
+    pub(super) sigma: String,
 }
 
 /// A class of messages.
@@ -73,6 +93,25 @@ pub(super) fn view(report: &Report) -> View {
         collusions: leaks.collusions.iter().map(collusion_row).collect(),
         two_sums_impossible: u64::from(c.answers_needed) * 2 > u64::from(c.members) + u64::from(c.privacy_threshold),
         per_party: !report.result.evaluation.per_party.is_empty(),
+        spent: report.result.privacy.as_ref().map(spent),
+    }
+}
+
+fn spent(p: &PrivacySpent) -> SpentView {
+    let [en, zh] = p.statement();
+    let row = |r: &Release, b: &ReleaseBlock| SpentRow {
+        step: words::step(&r.step),
+        multiplier: fixed(r.multiplier, 2),
+        block: b.name.clone(),
+        len: whole(b.len as u64),
+        clip: fixed(b.clip, 2),
+        sigma: fixed(b.sigma, 1),
+    };
+    SpentView {
+        statement: Note { en, zh },
+        asked: format!("({}, {:e})", p.asked.epsilon, p.asked.delta),
+        rows: p.releases.iter().flat_map(|r| r.blocks.iter().map(move |b| row(r, b))).collect(),
+        auc_noise: p.auc_noise.map(|sd| fixed(sd, 4)),
     }
 }
 

@@ -157,6 +157,27 @@ pub enum PrivacyError {
     NoBudget,
 }
 
+impl PrivacySpent {
+    /// What was spent, for people who read neither Greek letters nor proofs: English, Chinese.
+    pub fn statement(&self) -> [String; 2] {
+        let (factor, delta) = (self.epsilon.exp(), self.asked.delta);
+        let (epsilon, sums) = (self.epsilon, self.releases.len());
+        [
+            format!(
+                "{sums} sums with noise were released at (epsilon, delta) = ({epsilon:.2}, {delta:e}). Whatever somebody concludes \
+                 from this job, even with the data of all other firms at hand, would have been at most {factor:.1} times as likely \
+                 or as unlikely had any one firm's rows at any one participant not been there, except with a probability of \
+                 {delta:e}. This holds even if as many participants as the committee rule allows give away their own noise."
+            ),
+            format!(
+                "共发布 {sums} 个带噪声的总和，(ε, δ) = ({epsilon:.2}, {delta:e})。即使掌握其他全部企业的数据，无论从本任务得出什么结论，\
+                 与任一参与方去掉任一企业全部数据时相比，其可能性至多相差 {factor:.1} 倍（例外概率不超过 {delta:e}）。\
+                 即使合谋参与方达到委员会规则允许的上限并泄露自己的噪声，此结论仍成立。"
+            ),
+        ]
+    }
+}
+
 impl PrivacyOptions {
     /// mu of Gaussian differential privacy of the whole job (Dong, Roth, Su 2022): one Gaussian release of this multiplier's
     /// inverse is (epsilon, delta)-private.
