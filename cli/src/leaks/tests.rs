@@ -247,7 +247,7 @@ fn noise_changes_what_is_said() {
     let all = |r: &LeakReport| serde_json::to_string(r).expect("JSON");
     assert!(!all(&exact).contains("differential privacy") && all(&exact).contains("no noise was added"));
     let text = all(&noised);
-    assert!(text.contains("(2, 0.000001)-differential privacy") && text.contains("差分隐私"));
+    assert!(text.contains("(2.000, 1e-6)-differential privacy") && text.contains("差分隐私"));
     assert!(
         !text.contains("no noise was added") && !text.contains("exact counts") && text.contains("weaker guarantee")
     );
