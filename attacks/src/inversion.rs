@@ -10,7 +10,7 @@
 //!   weight. A tree search over bins finds all combinations that do;
 //! * more: simulated annealing over sets of `m` firms, moves from the firms known beforehand or one bin at a time.
 //!
-//! The search for combinations hands its finds to the annealing, which chooses the set that explains the numbers.
+//! Of the combinations that the search finds, non-negative least squares and annealing choose the set that explains the numbers.
 
 use crate::{
     Settings,
@@ -266,7 +266,7 @@ fn anneal(
         let progress = step as f64 / steps as f64;
         let temperature = match moves {
             Moves::Posterior => 2.0 * libm::pow(start.max(1.0), (1.0 - 2.0 * progress).max(0.0)),
-            _ => start * libm::pow(1e-6, progress),
+            _ => start * libm::pow(1e-3, progress),
         };
         let at = rng.random_range(0..firms);
         let (firm, statistic) = if moves == Moves::Free && rng.random_bool(0.5) {
@@ -298,6 +298,27 @@ fn anneal(
     }
 }
 
+/// The combinations that take part when what is seen is written as a sum of them, none negative (least squares, coordinate by
+/// coordinate). Few are needed, so that most come out at 0.
+fn taking_part(model: &Model, seen: &[f64], pool: &[Firm]) -> Vec<Firm> {
+    let weigh = |v: &[f64]| v.iter().zip(&model.weights).map(|(v, w)| v * w).collect::<Vec<f64>>();
+    let columns: Vec<Vec<f64>> = pool.iter().map(|f| weigh(&model.statistic(f))).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).fold(0.0, |s, (a, b)| s + a * b);
+    let squares: Vec<f64> = columns.iter().map(|c| dot(c, c)).collect();
+    let (mut rest, mut parts) = (weigh(seen), vec![0.0f64; pool.len()]);
+    for _ in 0..SWEEPS {
+        for ((column, square), part) in columns.iter().zip(&squares).zip(&mut parts) {
+            let next = (*part + dot(column, &rest) / square).max(0.0);
+            let change = next - *part;
+            if change != 0.0 {
+                rest.iter_mut().zip(column).for_each(|(r, c)| *r -= change * c);
+                *part = next;
+            }
+        }
+    }
+    pool.iter().zip(&parts).filter(|(_, part)| **part > 0.05).map(|(firm, _)| firm.clone()).collect()
+}
+
 /// Puts the attacks together.
 fn reconstruct(
     model: &Model,
@@ -316,6 +337,8 @@ fn reconstruct(
         && let Some(pools) = in_row_space(model, seen, firms)
     {
         let mut best = (f64::INFINITY, Vec::new());
+        let [independent, all] = &pools;
+        let pools = [taking_part(model, seen, all), independent.clone(), all.clone()];
         for pool in pools.iter().filter(|p| !p.is_empty()).flat_map(|p| std::iter::repeat_n(p, RESTARTS)) {
             let next = anneal(model, seen, pool, firms, Moves::Pool, steps / 2, rng);
             if next.0 < best.0 {
@@ -381,7 +404,9 @@ impl View {
 }
 
 /// How often a choice among the combinations found is tried.
-const RESTARTS: usize = 8;
+const RESTARTS: usize = 4;
+/// Passes of the least squares over all combinations found.
+const SWEEPS: usize = 3000;
 /// Nothing but quantisation is left.
 const EXPLAINED: f64 = 1e-4;
 /// Up to so many firms in view, single bins are moved.
