@@ -1,5 +1,6 @@
 //! `cargo xtask`: the tasks of this project. Nothing but cargo, Python 3 and a C compiler is expected to be there.
 
+mod attacks;
 mod build;
 mod check;
 mod demo;
@@ -83,6 +84,19 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Attack what the parties of a job send, and say how far that leads (docs/security/attacks.md); all figures are kept in
+    /// target/attacks.json
+    Attacks {
+        /// All figures follow from it
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Fewer trials
+        #[arg(long)]
+        quick: bool,
+        /// Put the tables into docs/security/attacks.md
+        #[arg(long)]
+        write: bool,
+    },
     /// Compare the scorecard of the demo with an independent fit by scikit-learn, in a Python environment of its own
     Reference,
 }
@@ -113,6 +127,7 @@ fn run(task: Task) -> Result<()> {
             faults::faults(&workspace, runs.saturating_sub(from), seed.saturating_add(from))
         }
         Task::Fuzz { target, seconds } => fuzz::fuzz(&workspace, target.as_deref(), seconds),
+        Task::Attacks { seed, quick, write } => attacks::attacks(&workspace, seed, quick, write),
         Task::Reference => reference::reference(&workspace),
     }
 }
