@@ -197,6 +197,7 @@ fn toml_string(text: &str) -> String {
 fn policy(spec: &JobSpec) -> String {
     let data = &spec.data;
     let mut columns = vec![data.key.as_str(), data.label.as_str()];
+    columns.extend(data.firm.iter().map(String::as_str).filter(|firm| *firm != data.key));
     columns.extend(data.split.iter().map(|s| s.column.as_str()));
     columns.extend(data.columns.iter().map(|c| c.name.as_str()));
     let columns: Vec<String> = columns.into_iter().map(toml_string).collect();
@@ -204,7 +205,8 @@ fn policy(spec: &JobSpec) -> String {
     format!(
         "[accept]\nfederations = [\"{FEDERATION}\"]\nkinds = [\"{}\"]\noperators = [\"pilot-operator\"]\n\n\
          [columns]\nviews = [{}]\nallow = [{}]\n\n\
-         [minimum]\nparties = {}\nrows = 100\nbin_rows = {}\nadversary = \"malicious\"\n\n[results]\nown_metrics = true\n",
+         [minimum]\nparties = {}\nrows = 100\nbin_rows = {}\nadversary = \"malicious\"\n\n[results]\nown_metrics = true\n\n\
+         [privacy]\nepsilon = 8.0\ndelta = 1e-6\n",
         spec.kind().as_str(),
         toml_string(&data.view),
         columns.join(", "),

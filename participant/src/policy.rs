@@ -4,6 +4,7 @@
 //! either side can change. A refusal names no row, no value and nothing of the file but the entry that applies, so its text may be
 //! shown to the operator; the one exception, the number of our own rows, is marked at [`Refusal::TooFewRows`].
 
+mod refusal;
 #[cfg(test)]
 mod tests;
 
@@ -13,14 +14,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use haihe_privacy::dp::Budget;
 use serde::Deserialize;
 use toml::Spanned;
+
+pub use refusal::{Refusal, Rule};
 
 /// A complete policy with comments, as `participant/policy.sample.toml`.
 pub const SAMPLE: &str = include_str!("../policy.sample.toml");
 
 /// What a job wants, in plain words: filled from the job, checked by [`Policy::check`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PolicyRequest {
     /// Name of the federation.
     pub federation: String,
@@ -30,7 +34,7 @@ pub struct PolicyRequest {
     pub operator: Option<String>,
     /// The view it reads.
     pub view: String,
-    /// Every column it reads: key, label, split and features.
+    /// Every column it reads: key, firm, label, split and features.
     pub columns: Vec<String>,
     /// How many parties hold data in it.
     pub parties: u64,
@@ -44,6 +48,8 @@ pub struct PolicyRequest {
     pub per_party_evaluation: bool,
     /// How many training rows we would bring; `None` before the data are loaded.
     pub own_train_rows: Option<u64>,
+    /// What it spends of each firm's privacy: epsilon and delta. `None` if it adds no noise.
+    pub privacy: Option<(f64, f64)>,
 }
 
 /// What the committee rule assumes of the coordinator.
@@ -66,7 +72,7 @@ impl fmt::Display for Adversary {
 }
 
 /// The rules of this institution.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     file: String,
     federations: Entry<BTreeSet<String>>,
@@ -79,185 +85,7 @@ pub struct Policy {
     bin_rows: Entry<u64>,
     adversary: Entry<Adversary>,
     own_metrics: Entry<bool>,
-}
-
-/// Which line of the policy applies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// Name of the policy file, without its folder.
-    pub file: String,
-    /// Line of the entry, from 1.
-    pub line: usize,
-    /// The entry, as `[accept] kinds`.
-    pub entry: &'static str,
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} line {} ({})", self.file, self.line, self.entry)
-    }
-}
-
-/// One reason not to take part. The text says what is asked, what forbids it, and what to change on either side.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The federation is not one of ours.
-    #[error(
-        "the job belongs to the federation {federation:?}, which {rule} does not list; to accept it add {federation:?} there, otherwise the operator leaves us out of the roster"
-    )]
-    Federation {
-        /// What the job says.
-        federation: String,
-        /// What forbids it.
-        rule: Rule,
-    },
-    /// We do not do this kind of job.
-    #[error(
-        "the job is of the kind {kind:?}, which {rule} does not list; to accept it add {kind:?} there, otherwise the operator submits a kind that we accept"
-    )]
-    Kind {
-        /// What the job says.
-        kind: String,
-        /// What forbids it.
-        rule: Rule,
-    },
-    /// Somebody else submitted it.
-    #[error(
-        "the job was submitted by {}, whom {rule} does not list; to accept it add the operator there, otherwise a listed operator submits the job",
-        name_or_nobody(operator)
-    )]
-    Operator {
-        /// What the job says.
-        operator: Option<String>,
-        /// What forbids it.
-        rule: Rule,
-    },
-    /// The view is not open to jobs.
-    #[error(
-        "the job reads the view {view:?}, which {rule} does not list; to accept it add {view:?} there, otherwise the operator names a view that we offer"
-    )]
-    View {
-        /// What the job says.
-        view: String,
-        /// What forbids it.
-        rule: Rule,
-    },
-    /// Columns that no line allows.
-    #[error(
-        "the job reads {} of the view {view:?}, which {rule} does not list; to accept the job add {} there, otherwise the operator takes {} out of the job",
-        list("column", columns),
-        them(columns),
-        them(columns)
-    )]
-    ColumnsNotAllowed {
-        /// The view.
-        view: String,
-        /// The columns, in the order of the job.
-        columns: Vec<String>,
-        /// What forbids it.
-        rule: Rule,
-    },
-    /// Columns that a line denies.
-    #[error(
-        "the job reads {} of the view {view:?}, which {rule} denies; to accept the job take {} off that list, otherwise the operator takes {} out of the job",
-        list("column", columns),
-        them(columns),
-        them(columns)
-    )]
-    ColumnsDenied {
-        /// The view.
-        view: String,
-        /// The columns, in the order of the job.
-        columns: Vec<String>,
-        /// What forbids it.
-        rule: Rule,
-    },
-    /// The job has too few parties.
-    #[error("the job has {parties} parties with data, {rule} asks for at least {minimum}: the fewer they are, the more a sum says about each; lower it there or have the operator invite {} more", minimum - parties)]
-    TooFewParties {
-        /// What the job says.
-        parties: u64,
-        /// What we ask for.
-        minimum: u64,
-        /// What forbids it.
-        rule: Rule,
-    },
-    /// The job would open a sum of too few.
-    #[error(
-        "the job opens a sum of {min_contributors} contributions, {rule} asks for at least {minimum}: the fewer they are, the more a sum says about each; lower it there or have the operator raise the job's minimum to {minimum}"
-    )]
-    TooFewContributors {
-        /// What the job says.
-        min_contributors: u64,
-        /// What we ask for.
-        minimum: u64,
-        /// What forbids it.
-        rule: Rule,
-    },
-    /// We hold too few rows ourselves. The text has their number: keep it at home.
-    #[error(
-        "we would bring {rows} training rows, {rule} asks for at least {minimum} before anything is sent; lower it there, widen the view, or stay out of this job"
-    )]
-    TooFewRows {
-        /// What we hold.
-        rows: u64,
-        /// What we ask for.
-        minimum: u64,
-        /// What forbids it.
-        rule: Rule,
-    },
-    /// The job allows bins that are too small.
-    #[error(
-        "the job allows bins of {min_bin_rows} rows, {rule} asks for at least {minimum}: a small bin says much about the firms in it; lower it there or have the operator raise the job's smallest bin to {minimum}"
-    )]
-    BinsTooSmall {
-        /// What the job says.
-        min_bin_rows: u64,
-        /// What we ask for.
-        minimum: u64,
-        /// What forbids it.
-        rule: Rule,
-    },
-    /// The committee rule is too weak.
-    #[error(
-        "the job protects against a {adversary} coordinator, {rule} asks for {minimum}; accept the weaker rule there or have the operator submit the job with adversary {minimum}"
-    )]
-    Adversary {
-        /// What the job says.
-        adversary: Adversary,
-        /// What we ask for.
-        minimum: Adversary,
-        /// What forbids it.
-        rule: Rule,
-    },
-    /// Our own evaluation would be seen by the others.
-    #[error(
-        "the job evaluates each party apart, so that the others learn our own results, which {rule} forbids; set own_metrics = true there or have the operator switch the evaluation per party off"
-    )]
-    OwnMetrics {
-        /// What forbids it.
-        rule: Rule,
-    },
-}
-
-impl Refusal {
-    /// A short name that never changes and holds nothing of ours: for the journal and for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Refusal::Federation { .. } => "policy_federation",
-            Refusal::Kind { .. } => "policy_kind",
-            Refusal::Operator { .. } => "policy_operator",
-            Refusal::View { .. } => "policy_view",
-            Refusal::ColumnsNotAllowed { .. } => "policy_columns_not_allowed",
-            Refusal::ColumnsDenied { .. } => "policy_columns_denied",
-            Refusal::TooFewParties { .. } => "policy_parties",
-            Refusal::TooFewContributors { .. } => "policy_contributors",
-            Refusal::TooFewRows { .. } => "policy_rows",
-            Refusal::BinsTooSmall { .. } => "policy_bin_rows",
-            Refusal::Adversary { .. } => "policy_adversary",
-            Refusal::OwnMetrics { .. } => "policy_own_metrics",
-        }
-    }
+    privacy: Option<Privacy>,
 }
 
 /// Why a policy cannot be used.
@@ -299,6 +127,20 @@ pub enum PolicyError {
         /// The entry.
         entry: &'static str,
     },
+    /// A privacy budget that is none.
+    #[error("{file} line {line}: {entry} = {found:?} is not a budget; write a number {allowed}")]
+    Budget {
+        /// Name of the policy file.
+        file: String,
+        /// Line of the entry.
+        line: usize,
+        /// The entry.
+        entry: &'static str,
+        /// What it says.
+        found: f64,
+        /// What it may say.
+        allowed: &'static str,
+    },
 }
 
 impl Policy {
@@ -320,7 +162,7 @@ impl Policy {
         let raw: RawPolicy = toml::from_str(text)
             .map_err(|source| PolicyError::Syntax { file: file.to_owned(), source: Box::new(source) })?;
         let lines = Lines { text, file };
-        let RawPolicy { accept, columns, minimum, results } = raw;
+        let RawPolicy { accept, columns, minimum, results, privacy } = raw;
         let section = lines.of(columns.span().start);
         let RawColumns { views, allow, deny } = columns.into_inner();
         let columns = match (allow, deny) {
@@ -342,6 +184,7 @@ impl Policy {
             bin_rows: lines.positive("[minimum] bin_rows", minimum.bin_rows)?,
             adversary: lines.entry("[minimum] adversary", minimum.adversary),
             own_metrics: lines.entry("[results] own_metrics", results.own_metrics),
+            privacy: privacy.map(|privacy| lines.privacy(privacy)).transpose()?,
             file: file.to_owned(),
         })
     }
@@ -355,7 +198,13 @@ impl Policy {
         if request.per_party_evaluation && !self.own_metrics.value {
             refusals.push(Refusal::OwnMetrics { rule: self.rule(&self.own_metrics) });
         }
+        self.check_privacy(request, &mut refusals);
         if refusals.is_empty() { Ok(()) } else { Err(refusals) }
+    }
+
+    /// What may be spent of each firm's privacy in all jobs together; `None`: nothing. What was spent is in the ledger.
+    pub fn budget(&self) -> Option<Budget> {
+        self.privacy.as_ref().map(|privacy| Budget { epsilon: privacy.epsilon.value, delta: privacy.delta.value })
     }
 
     fn check_accept(&self, request: &PolicyRequest, refusals: &mut Vec<Refusal>) {
@@ -414,6 +263,31 @@ impl Policy {
         }
     }
 
+    /// Could the job be paid for if nothing was spent yet? An epsilon within the budget at a smaller delta is within it at the
+    /// budget's, so the two are compared one by one.
+    fn check_privacy(&self, request: &PolicyRequest, refusals: &mut Vec<Refusal>) {
+        match (request.privacy, &self.privacy) {
+            (None, Some(Privacy { required: Some(required), .. })) if required.value => {
+                refusals.push(Refusal::PrivacyRequired { rule: self.rule(required) });
+            }
+            (None, _) => {}
+            (Some((epsilon, delta)), None) => {
+                refusals.push(Refusal::PrivacyNoBudget { epsilon, delta, file: self.file.clone() });
+            }
+            (Some((epsilon, delta)), Some(privacy)) => {
+                let within = |asked: f64, entry: &Entry<f64>| asked <= entry.value; // not so for NaN
+                if !within(epsilon, &privacy.epsilon) {
+                    let (allowed, rule) = (privacy.epsilon.value, self.rule(&privacy.epsilon));
+                    refusals.push(Refusal::PrivacyEpsilon { epsilon, delta, allowed, rule });
+                }
+                if !within(delta, &privacy.delta) {
+                    let (allowed, rule) = (privacy.delta.value, self.rule(&privacy.delta));
+                    refusals.push(Refusal::PrivacyDelta { delta, allowed, rule });
+                }
+            }
+        }
+    }
+
     fn rule<T>(&self, entry: &Entry<T>) -> Rule {
         Rule { file: self.file.clone(), line: entry.line, entry: entry.name }
     }
@@ -433,6 +307,13 @@ enum Columns {
     Deny(Entry<BTreeSet<String>>),
 }
 
+#[derive(Clone, Debug, PartialEq)]
+struct Privacy {
+    epsilon: Entry<f64>,
+    delta: Entry<f64>,
+    required: Option<Entry<bool>>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPolicy {
@@ -440,6 +321,7 @@ struct RawPolicy {
     columns: Spanned<RawColumns>,
     minimum: RawMinimum,
     results: RawResults,
+    privacy: Option<RawPrivacy>,
 }
 
 #[derive(Deserialize)]
@@ -473,6 +355,14 @@ struct RawResults {
     own_metrics: Spanned<bool>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPrivacy {
+    epsilon: Spanned<f64>,
+    delta: Spanned<f64>,
+    required: Option<Spanned<bool>>,
+}
+
 /// Turns byte offsets of the text into line numbers.
 struct Lines<'a> {
     text: &'a str,
@@ -495,18 +385,23 @@ impl Lines<'_> {
             _ => Ok(entry),
         }
     }
-}
 
-fn name_or_nobody(operator: &Option<String>) -> String {
-    operator.as_ref().map_or_else(|| "an operator without a name".to_owned(), |name| format!("{name:?}"))
-}
-
-fn them(columns: &[String]) -> &'static str {
-    if columns.len() == 1 { "it" } else { "them" }
-}
-
-/// `the column "a"`, `the columns "a", "b"`.
-fn list(noun: &str, names: &[String]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-    format!("the {noun}{} {}", if names.len() == 1 { "" } else { "s" }, quoted.join(", "))
+    /// The smallest delta is the accountant's; a larger one than the largest would let a job publish one firm in a hundred.
+    fn privacy(&self, raw: RawPrivacy) -> Result<Privacy, PolicyError> {
+        const SMALL: &str = "from 1e-20 to 0.01, less than one in the number of firms";
+        let number = |name, value: Spanned<f64>, fits: fn(f64) -> bool, allowed| {
+            let Entry { value: found, name: entry, line } = self.entry(name, value);
+            match fits(found) {
+                true => Ok(Entry { value: found, name, line }),
+                false => Err(PolicyError::Budget { file: self.file.to_owned(), line, entry, found, allowed }),
+            }
+        };
+        let above_zero = |epsilon: f64| epsilon > 0.0 && epsilon.is_finite();
+        let small = |delta: f64| (1e-20..=0.01).contains(&delta);
+        Ok(Privacy {
+            epsilon: number("[privacy] epsilon", raw.epsilon, above_zero, "above 0")?,
+            delta: number("[privacy] delta", raw.delta, small, SMALL)?,
+            required: raw.required.map(|required| self.entry("[privacy] required", required)),
+        })
+    }
 }

@@ -37,12 +37,22 @@ pub struct DataRequest {
     pub view: String,
     /// The column that names a row; it stays with the loader.
     pub key: String,
+    /// The column that says which firm a row belongs to; it stays with the loader. `None`, or the key: each row is a firm of its
+    /// own.
+    pub firm: Option<String>,
     /// The column with the outcome: 1 = bad, 0 = good.
     pub label: String,
     /// Which column says what a row is for; without it, every row is for training.
     pub split: Option<SplitColumn>,
     /// The features.
     pub columns: Vec<ColumnSpec>,
+}
+
+impl DataRequest {
+    /// The firm column, if it has to be read beside the key.
+    fn firm_column(&self) -> Option<&String> {
+        self.firm.as_ref().filter(|firm| **firm != self.key)
+    }
 }
 
 /// The column that divides training rows from test rows.
@@ -59,7 +69,7 @@ pub struct SplitColumn {
 /// The rows of a job, ready to learn from. `Debug` shows the summary only.
 #[derive(Clone, PartialEq)]
 pub struct Loaded {
-    /// Features, labels and split.
+    /// Features, labels, split and firms.
     pub table: Table,
     /// The key of each row of `table`, as trimmed text.
     pub keys: Vec<String>,
@@ -80,6 +90,8 @@ pub struct DataSummary {
     pub view: String,
     /// All rows.
     pub rows: u64,
+    /// How many firms they belong to; `None` when the job does not ask.
+    pub firms: Option<u64>,
     /// Rows to learn from.
     pub train_rows: u64,
     /// Rows to evaluate on.
@@ -132,13 +144,14 @@ pub async fn load(
     }
 }
 
-/// Columns that a job names more than once: as two features, or as a feature and the label.
+/// Columns that a job names more than once: as two features, or as a feature and the label. The key may name the firm.
 fn asked_twice(request: &DataRequest) -> Vec<Problem> {
+    let firm = request.firm_column();
     let split = request.split.iter().map(|split| &split.column);
     let features = request.columns.iter().map(|spec| &spec.name);
     let mut seen = Vec::new();
     let mut twice: Vec<String> = Vec::new();
-    for name in [&request.key, &request.label].into_iter().chain(split).chain(features) {
+    for name in [&request.key, &request.label].into_iter().chain(firm).chain(split).chain(features) {
         if seen.contains(&name) && !twice.contains(name) {
             twice.push(name.clone());
         }
@@ -151,6 +164,7 @@ fn asked_twice(request: &DataRequest) -> Vec<Problem> {
 struct Columns {
     numbering: RowNumbers,
     key: (String, Texts),
+    firm: Option<(String, Texts)>,
     label: (String, Texts),
     split: Option<(String, Texts)>,
     features: Vec<(String, Feature)>,
@@ -170,15 +184,17 @@ impl Columns {
         Columns {
             numbering,
             key: (request.key.clone(), Texts::default()),
+            firm: request.firm_column().map(|firm| (firm.clone(), Texts::default())),
             label: (request.label.clone(), Texts::default()),
             split: request.split.as_ref().map(|split| (split.column.clone(), Texts::default())),
             features: request.columns.iter().map(|spec| (spec.name.clone(), feature(spec))).collect(),
         }
     }
 
-    /// Every column once, in the order key, label, split, features.
+    /// Every column once, in the order key, firm, label, split, features.
     fn names(&self) -> Vec<String> {
-        let texts = [&self.key, &self.label].into_iter().chain(&self.split).map(|(name, _)| name);
+        let texts =
+            [&self.key].into_iter().chain(&self.firm).chain([&self.label]).chain(&self.split).map(|(name, _)| name);
         let mut names: Vec<String> = Vec::new();
         for name in texts.chain(self.features.iter().map(|(name, _)| name)) {
             if !names.contains(name) {
@@ -189,7 +205,7 @@ impl Columns {
     }
 
     fn add(&mut self, column: &str, array: &values::ArrayRef) {
-        let texts = [&mut self.key, &mut self.label].into_iter().chain(&mut self.split);
+        let texts = [&mut self.key, &mut self.label].into_iter().chain(&mut self.firm).chain(&mut self.split);
         for (_, texts) in texts.filter(|(name, _)| name == column) {
             texts.add(array);
         }
@@ -209,6 +225,7 @@ impl Columns {
         }
         let numbering = self.numbering;
         let keys = check_keys(self.key, numbering, problems);
+        let firms = self.firm.map(|firm| check_firms(firm, numbering, problems));
         let label = check_label(self.label, numbering, problems);
         let split = match (self.split, &request.split) {
             (Some(texts), Some(asked)) => check_split(texts, asked, numbering, problems),
@@ -224,25 +241,32 @@ impl Columns {
             columns.push(column);
             summaries.push(ColumnSummary { name, missing, other });
         }
-        let table = Table { specs: request.columns.clone(), columns, label: label?, split: split?, firms: None };
+        let firms = match firms {
+            Some(found) => Some(found?), // asked for, so a table without them would not do
+            None => None,
+        };
+        let table = Table { specs: request.columns.clone(), columns, label: label?, split: split?, firms };
         let keys = keys?;
         let complete = |len: usize| len as u64 == rows;
-        let lengths = [keys.len(), table.label.len(), table.split.len()];
-        if !lengths.into_iter().chain(table.columns.iter().map(Column::len)).all(complete) {
+        let lengths = [keys.len(), table.label.len(), table.split.len()].into_iter();
+        let lengths = lengths.chain(table.firms.as_ref().map(Vec::len));
+        if !lengths.chain(table.columns.iter().map(Column::len)).all(complete) {
             return None; // a column is missing, which has been reported
         }
-        let summary = summarise(&request.view, &table, summaries);
+        let summary = summarise(request, &table, summaries);
         Some(Loaded { table, keys, summary })
     }
 }
 
-fn summarise(view: &str, table: &Table, columns: Vec<ColumnSummary>) -> DataSummary {
+fn summarise(request: &DataRequest, table: &Table, columns: Vec<ColumnSummary>) -> DataSummary {
     let count = |keep: &dyn Fn(bool, Split) -> bool| {
         table.label.iter().zip(&table.split).filter(|(label, split)| keep(**label, **split)).count() as u64
     };
+    let last_firm = |firms: &Vec<u32>| firms.iter().max().map_or(0, |last| u64::from(*last) + 1);
     DataSummary {
-        view: view.to_owned(),
+        view: request.view.clone(),
         rows: count(&|_, _| true),
+        firms: request.firm.as_ref().map(|_| table.firms.as_ref().map_or(table.rows() as u64, last_firm)),
         train_rows: count(&|_, split| split == Split::Train),
         test_rows: count(&|_, split| split == Split::Test),
         bad_rows: count(&|bad, _| bad),
@@ -286,6 +310,27 @@ fn check_keys(key: (String, Texts), numbering: RowNumbers, problems: &mut Vec<Pr
         problems.push(Problem::KeyRepeated { column, rows: repeated });
     }
     values.into_iter().collect()
+}
+
+/// One number per row, counted up where a firm appears for the first time.
+fn check_firms(firm: (String, Texts), numbering: RowNumbers, problems: &mut Vec<Problem>) -> Option<Vec<u32>> {
+    let (column, values) = texts_of(firm, "text or integers", problems)?;
+    let mut null = Rows::new(numbering);
+    let mut known: HashMap<&str, u32> = HashMap::new();
+    let mut firms = Vec::with_capacity(values.len());
+    for (row, value) in values.iter().enumerate() {
+        // Beyond 2^32 firms the last ones would count as one, which promises each of them no less.
+        let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+        match value {
+            None => null.add(row),
+            Some(firm) => firms.push(*known.entry(firm).or_insert(next)),
+        }
+    }
+    let complete = null.is_empty();
+    if !complete {
+        problems.push(Problem::FirmNull { column, rows: null });
+    }
+    complete.then_some(firms)
 }
 
 fn check_label(label: (String, Texts), numbering: RowNumbers, problems: &mut Vec<Problem>) -> Option<Vec<bool>> {

@@ -514,6 +514,8 @@ impl Federation {
         let result = serde_json::from_str(&result_json).map_err(|e| disagreement(format!("the result: {e}")))?;
         let roster = last_roster(&self.coordinator.journal).map_err(journal_error)?;
         let roster = roster.ok_or_else(|| disagreement("the journal has no roster".to_owned()))?;
+        let own = |p: &Party| Some((p.disk.name.clone(), p.fresh_member().journal(&self.job).ok()?));
+        let party_journals = self.parties.iter().filter_map(own).collect();
         Ok(Outcome {
             seed,
             scheme: self.options.scheme.name().to_owned(),
@@ -531,6 +533,7 @@ impl Federation {
             opened: OPENED,
             virtual_ms: finished.0 - OPENED.0,
             tip,
+            party_journals,
             journal: self.coordinator.journal,
             spec: self.spec,
             remarks: self.remarks,

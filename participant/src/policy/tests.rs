@@ -16,6 +16,7 @@ fn request() -> PolicyRequest {
         adversary: Adversary::Malicious,
         per_party_evaluation: true,
         own_train_rows: Some(100),
+        privacy: Some((2.0, 1e-7)),
     }
 }
 
@@ -103,6 +104,96 @@ fn own_results_stay_at_home_when_the_policy_says_so() {
           set own_metrics = true there or have the operator switch the evaluation per party off"]
     );
     assert_eq!(policy.check(&PolicyRequest { per_party_evaluation: false, ..request() }), Ok(()));
+}
+
+/// The sample without its section `[privacy]`.
+fn without_privacy() -> &'static str {
+    SAMPLE.split_once("\n[privacy]\n").expect("the sample has it").0
+}
+
+#[test]
+fn the_privacy_budget_is_read() {
+    assert_eq!(sample().budget(), Some(Budget { epsilon: 8.0, delta: 1e-6 }));
+    let whole = Policy::parse(&SAMPLE.replace("epsilon = 8.0", "epsilon = 8")).expect("an integer will do");
+    assert_eq!(whole.budget(), sample().budget());
+    assert_eq!(Policy::parse(without_privacy()).expect("a policy").budget(), None);
+    let short = format!("{}[privacy]\nepsilon = 0.5\ndelta = 0.01", without_privacy());
+    assert_eq!(Policy::parse(&short).expect("a policy").budget(), Some(Budget { epsilon: 0.5, delta: 0.01 }));
+}
+
+#[test]
+fn a_privacy_budget_is_a_number_that_can_be_kept() {
+    let message = |from: &str, to: &str| {
+        assert!(SAMPLE.contains(from));
+        Policy::parse(&SAMPLE.replace(from, to)).expect_err("must be refused").to_string()
+    };
+    for (found, shown) in [("0.0", "0.0"), ("-1.0", "-1.0"), ("inf", "inf"), ("nan", "NaN")] {
+        assert_eq!(
+            message("epsilon = 8.0", &format!("epsilon = {found}")),
+            format!("policy.toml line 31: [privacy] epsilon = {shown} is not a budget; write a number above 0")
+        );
+    }
+    for (found, shown) in [("0.0", "0.0"), ("-1e-6", "-1e-6"), ("1e-21", "1e-21"), ("0.011", "0.011"), ("nan", "NaN")] {
+        assert_eq!(
+            message("delta = 1e-6", &format!("delta = {found}")),
+            format!(
+                "policy.toml line 32: [privacy] delta = {shown} is not a budget; \
+                 write a number from 1e-20 to 0.01, less than one in the number of firms"
+            )
+        );
+    }
+    assert!(message("delta = 1e-6", "").contains("missing field `delta`"));
+    assert!(message("required = false", "require = true").contains("unknown field `require`"));
+}
+
+#[test]
+fn what_a_job_may_spend() {
+    let policy = sample();
+    for privacy in [None, Some((8.0, 1e-6)), Some((0.01, 1e-20))] {
+        assert_eq!(policy.check(&PolicyRequest { privacy, ..request() }), Ok(()));
+    }
+    let too_much = refusals(&policy, |r| r.privacy = Some((8.5, 1e-5)));
+    assert_eq!(
+        too_much,
+        [
+            "the job spends epsilon = 8.5 at delta = 1e-5 of each firm's privacy, policy.toml line 31 ([privacy] epsilon) \
+             allows 8 for all jobs together; raise it there or have the operator submit the job with epsilon = 8 or less",
+            "the job promises its epsilon but for a probability of delta = 1e-5, policy.toml line 32 ([privacy] delta) \
+             allows 1e-6; raise it there or have the operator submit the job with delta = 1e-6 or less"
+        ]
+    );
+    assert_eq!(refusals(&policy, |r| r.privacy = Some((f64::NAN, f64::NAN))).len(), 2);
+    let request = PolicyRequest { privacy: Some((8.5, 1e-6)), ..request() };
+    let codes: Vec<_> = policy.check(&request).expect_err("refused").iter().map(Refusal::code).collect();
+    assert_eq!(codes, ["policy_privacy_budget"]);
+}
+
+#[test]
+fn without_a_budget_nothing_is_spent() {
+    let policy = Policy::parse(without_privacy()).expect("a policy");
+    assert_eq!(policy.check(&PolicyRequest { privacy: None, ..request() }), Ok(()));
+    assert_eq!(
+        refusals(&policy, |_| ()),
+        ["the job spends epsilon = 2 at delta = 1e-7 of each firm's privacy, policy.toml has no section [privacy] \
+          that allows anything to be spent; to accept the job add one with what all jobs together may spend, \
+          otherwise the operator leaves us out of the roster"]
+    );
+    let refused = policy.check(&request()).expect_err("refused");
+    assert_eq!(refused[0].code(), "policy_privacy_no_budget");
+}
+
+#[test]
+fn noise_can_be_asked_for() {
+    let policy = Policy::parse(&SAMPLE.replace("required = false", "required = true")).expect("a policy");
+    assert_eq!(policy.check(&request()), Ok(()));
+    let refused = policy.check(&PolicyRequest { privacy: None, ..request() }).expect_err("refused");
+    assert_eq!(refused[0].code(), "policy_privacy_required");
+    assert_eq!(
+        refused[0].to_string(),
+        "the job adds no noise, so that its sums may tell something about a single firm; \
+         policy.toml line 33 ([privacy] required) accepts only jobs that do; \
+         set required = false there or have the operator give the job a table [privacy]"
+    );
 }
 
 #[test]

@@ -224,7 +224,7 @@ pub enum Problem {
     },
     /// Columns that the job names more than once.
     #[error(
-        "the job asks for {} more than once among key, label, split and features; have the operator correct the job",
+        "the job asks for {} more than once among key, firm, label, split and features; have the operator correct the job",
         names(columns)
     )]
     AskedTwice {
@@ -328,6 +328,14 @@ pub enum Problem {
         /// The later rows.
         rows: Rows,
     },
+    /// Rows without a firm.
+    #[error("firm column {column:?}: {} no firm ({rows}); fill it, or leave such rows out: WHERE {} IS NOT NULL in sql of this [[view]]", rows.of("row has", "rows have"), quoted(column))]
+    FirmNull {
+        /// Its name.
+        column: String,
+        /// Where.
+        rows: Rows,
+    },
     /// Rows that are neither for training nor for testing.
     #[error("split column {column:?}: {} neither {train:?} nor {test:?} ({rows}); map them in sql of this [[view]], or leave such rows out", rows.of("row says", "rows say"))]
     SplitUnknown {
@@ -389,6 +397,7 @@ impl Problem {
             Problem::LabelOneClass { .. } => "label_one_class",
             Problem::KeyNull { .. } => "key_null",
             Problem::KeyRepeated { .. } => "key_repeated",
+            Problem::FirmNull { .. } => "firm_null",
             Problem::SplitUnknown { .. } => "split_unknown",
             Problem::NoTrainRows { .. } => "train_rows_none",
             Problem::NoTestRows { .. } => "test_rows_none",

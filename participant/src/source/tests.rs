@@ -1,5 +1,7 @@
 //! Every complaint with its full text, and the shapes of files that banks really have.
 
+mod firms;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -72,7 +74,8 @@ fn categorical(name: &str, levels: &[&str]) -> ColumnSpec {
 /// Key `id`, label `y`, split `set`.
 fn ask(columns: Vec<ColumnSpec>) -> DataRequest {
     let split = SplitColumn { column: "set".to_owned(), train: "train".to_owned(), test: "test".to_owned() };
-    DataRequest { view: "loans".to_owned(), key: "id".to_owned(), label: "y".to_owned(), split: Some(split), columns }
+    let (view, key, label) = ("loans".to_owned(), "id".to_owned(), "y".to_owned());
+    DataRequest { view, key, firm: None, label, split: Some(split), columns }
 }
 
 fn staff() -> DataRequest {
@@ -119,6 +122,7 @@ async fn a_clean_file_becomes_a_table() {
         DataSummary {
             view: "loans".to_owned(),
             rows: 4,
+            firms: None,
             train_rows: 2,
             test_rows: 2,
             bad_rows: 2,
@@ -165,6 +169,7 @@ async fn names_may_be_chinese_and_keep_their_case() {
     let mut request = DataRequest {
         view: "贷款".to_owned(),
         key: "企业编号".to_owned(),
+        firm: None,
         label: "是否违约".to_owned(),
         split: Some(split),
         columns: vec![numeric("员工数"), categorical("Region", &["北京", "天津", "河北"])],
@@ -372,8 +377,7 @@ async fn columns_that_the_view_does_not_have() {
          - column \"staff\": 1 value is not a number (data row 2); mend the file, or make such values missing: \
          TRY_CAST(staff AS DOUBLE) in sql of this [[view]]"
     );
-    let nothing =
-        DataRequest { view: "loans".into(), key: "k".into(), label: "l".into(), split: None, columns: vec![] };
+    let nothing = DataRequest { key: "k".into(), label: "l".into(), split: None, ..ask(vec![]) };
     assert!(
         bank.message(&nothing).await.starts_with("bj, view \"loans\", 4 rows: the job asks for \"k\", \"l\", which")
     );
@@ -383,7 +387,7 @@ async fn columns_that_the_view_does_not_have() {
 async fn columns_that_occur_twice() {
     assert_eq!(
         loans(&[]).message(&ask(vec![numeric("staff"), numeric("y"), numeric("staff")])).await,
-        "bj, view \"loans\", 4 rows: the job asks for \"y\", \"staff\" more than once among key, label, split and features; \
+        "bj, view \"loans\", 4 rows: the job asks for \"y\", \"staff\" more than once among key, firm, label, split and features; \
          have the operator correct the job"
     );
     let twice =
@@ -594,6 +598,7 @@ async fn the_sample_view_runs_and_the_sample_policy_accepts_its_columns() {
         adversary: Adversary::Malicious,
         per_party_evaluation: true,
         own_train_rows: None,
+        privacy: Some((2.0, 1e-6)),
     };
     assert_eq!(policy.check(&asked), Ok(()));
 }

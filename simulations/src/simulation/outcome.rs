@@ -210,6 +210,8 @@ pub struct Outcome {
     pub virtual_ms: u64,
     /// The coordinator's journal.
     pub journal: Vec<Entry>,
+    /// The participants' own journals.
+    pub party_journals: BTreeMap<PartyId, Vec<Entry>>,
     /// Digest of its last entry: equal digests, equal runs.
     pub tip: Digest,
     /// What participants and coordinator refused on the way.

@@ -1,6 +1,7 @@
 //! The federation as a whole: results, repeatability, faults.
 
 mod faults;
+mod privacy;
 mod results;
 mod scenarios;
 mod support;
