@@ -51,6 +51,7 @@ fn commitment(ciphertext: &[u8]) -> Digest {
 impl Cheater {
     pub(super) fn new(me: PartyId, key: SigningKey, cheats: &[Cheat]) -> Self {
         let lies = cheats.iter().filter(|c| c.by() == Some(&me)).cloned().collect();
+        Self { me, key, lies, before: BTreeMap::new(), told: 0 }
     }
 
     /// What it says instead of what it should, one message after the other; nothing if it waits for what it wants to copy.
