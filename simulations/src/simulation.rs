@@ -501,11 +501,19 @@ impl Federation {
             }
             Ok(Some(said)) => {
                 self.note_said(party, &said);
-                for said in self.parties[party].says(&ask, said, &self.overheard) {
+                for (nth, said) in self.parties[party].says(&ask, said, &self.overheard).into_iter().enumerate() {
                     self.count += 1;
                     let ticket = self.count;
-                    self.parties[party].outstanding = Some((ticket, ask.clone()));
-                    let travel = self.send(Message::Said { from: party, ticket, said, whole: true });
+                    if nth == 0 {
+                        self.parties[party].outstanding = Some((ticket, ask.clone()));
+                    }
+                    let message = Message::Said { from: party, ticket, said, whole: true };
+                    if nth > 0 {
+                        // What a cheater says besides comes after the first.
+                        self.at(*self.options.latency_ms.end() + nth as u64, Step::Deliver(message));
+                        continue;
+                    }
+                    let travel = self.send(message);
                     self.at(travel.saturating_add(RETRY_MS), Step::Again { party, ticket });
                 }
             }

@@ -63,7 +63,12 @@ impl Cheater {
             (Cheat::Contribution { round, lie, .. }, Said::Contribution { head, sealed_shares, ciphertext })
                 if *round == head.round =>
             {
-                Some(self.contribution(*lie, head, sealed_shares, ciphertext, overheard))
+                let lie = self.contribution(*lie, head, sealed_shares, ciphertext, overheard);
+                Some(if matches!(cheat, Cheat::Contribution { lie: ContributionLie::Second, .. }) {
+                    [vec![honest.clone()], lie].concat()
+                } else {
+                    lie
+                })
             }
             (Cheat::Answer { round, lie, .. }, Said::Answer(answer)) if *round == answer.round => {
                 Some(self.answer(*lie, answer, &said))
@@ -185,16 +190,7 @@ impl Cheater {
             head.share_digests = shares.iter().map(|s| share_digest(s)).collect();
             head = head.signed(&self.key);
         }
-        let second = Said::Contribution {
-            head: Box::new(head.clone()),
-            sealed_shares: Arc::new(shares),
-            ciphertext: bytes.into(),
-        };
-        match (lie, self.before.get(&head.round)) {
-            (ContributionLie::Second, None) => Vec::new(),
-            (ContributionLie::Second, Some(first)) => vec![first.clone(), second],
-            _ => vec![second],
-        }
+        vec![Said::Contribution { head: Box::new(head), sealed_shares: Arc::new(shares), ciphertext: bytes.into() }]
     }
 
     fn answer(&self, lie: AnswerLie, answer: &Answer, honest: &Said) -> Vec<Said> {

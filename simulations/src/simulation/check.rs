@@ -321,8 +321,9 @@ impl Federation {
             | MemberError::Closed
             | MemberError::Vault(_)
             | MemberError::Contribute(ContributeError::Sink(_)) => true,
-            MemberError::Violation(Violation::Certificate { .. } | Violation::CoordinatorCertificate { .. }) => {
-                wrong_clock
+            MemberError::Violation(Violation::CoordinatorCertificate { .. }) => wrong_clock,
+            MemberError::Violation(Violation::Relayed { source, .. }) => {
+                wrong_clock && matches!(**source, Violation::Certificate { .. })
             }
             _ => false,
         };

@@ -84,7 +84,10 @@ impl Federation {
         }
         harm.extend(self.wrongly_accused(&events));
         let story = self.story(false).map_err(unreadable)?;
-        if let Err(wrong) = self.sums_are_those_of_the_survivors(&story) {
+        // A sum that was spoilt and refused harms nobody; a result that rests on one would.
+        if ended.is_ok()
+            && let Err(wrong) = self.sums_are_those_of_the_survivors(&story)
+        {
             harm.push(wrong);
         }
         let lies = self.coordinator.liar.told + self.parties.iter().map(super::Party::lies_told).sum::<u64>();
@@ -100,6 +103,7 @@ impl Federation {
         match blamed {
             Blame::Coordinator => self.cheats(None),
             Blame::Participant(party) => self.cheats(Some(party)),
+            Blame::CoordinatorOrContributor => !self.options.cheats.is_empty(),
             Blame::Job => false,
         }
     }
