@@ -6,7 +6,7 @@ use haihe_privacy::{
     digest::Digest,
     identity::IdentityError,
     log::{NoteError, ProofError},
-    secure_sum::{CapacityError, CommitteeError},
+    secure_sum::CapacityError,
 };
 
 use serde::{Deserialize, Serialize};
@@ -407,9 +407,6 @@ pub enum Violation {
     /// The job does not allow a secure sum at all.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
-    /// The job does not allow a committee.
-    #[error(transparent)]
-    Committee(#[from] CommitteeError),
 }
 
 /// What is wrong with a coordinator's certificate.
@@ -494,7 +491,7 @@ impl Violation {
             | V::Parameters { .. }
             | V::Task { .. } => Fault::Coordinator,
             V::WrongSum { .. } => Fault::CoordinatorOrContributor,
-            V::Capacity(_) | V::Committee(_) => Fault::Job,
+            V::Capacity(_) => Fault::Job,
         }
     }
 }

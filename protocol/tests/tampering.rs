@@ -287,6 +287,11 @@ fn rosters() {
     assert!(matches!(v, Violation::Certificate { .. }), "{v}");
     let stranger = PartyId::new("stranger").expect("a party id");
     assert_eq!(s.roster(|r| r.entries[1].party = stranger.clone()), Violation::NotInvited { party: stranger });
+    // A party that joined with another's sealing key.
+    let Join { sealing_key, .. } = s.roster.entries[0].clone();
+    let mine = s.roster.entries[1].signing_certificate.clone();
+    let copied = Join::signed(s.job, s.party(1), mine, sealing_key, &[0; 32], &s.keys[1]);
+    assert_eq!(s.roster(|r| r.entries[1] = copied), Violation::SharedKey { party: s.party(1) });
     // A sealing key of low order, for which nothing can be sealed.
     let v = s.roster(|r| r.entries[1].sealing_key = haihe_privacy::SealingPublicKey::from_bytes([0; 32]));
     assert_eq!(v, Violation::SealingKey { party: other });
@@ -295,6 +300,16 @@ fn rosters() {
     assert!(matches!(v, Violation::CoordinatorCertificate { .. }), "a bank is no coordinator: {v}");
     assert_eq!(s.roster(|r| r.minimum_contributors = 2), Violation::CommitteeRule);
     assert!(matches!(s.roster(|r| r.job = JobId::of("other", NOW)), Violation::OtherJob { .. }));
+    // Two parties are no committee: who proposes them is to blame, and not the job.
+    let v = s.roster(|r| r.entries.truncate(2));
+    assert_eq!((v.fault(), v), (Fault::Coordinator, Violation::CommitteeRule));
+}
+
+#[test]
+fn jobs_that_no_sum_takes() {
+    let v = Violation::from(SumParameters::choose(1, 1_000_000, 32).expect_err("too many contributors"));
+    assert!(matches!(v, Violation::Capacity(_)), "{v}");
+    assert_eq!(v.fault(), Fault::Job);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod demo;
 mod faults;
 mod process;
 mod reference;
+mod rules;
 mod test;
 
 use std::process::ExitCode;
@@ -74,6 +75,12 @@ enum Task {
         #[arg(long, default_value_t = 0)]
         from: u64,
     },
+    /// Check docs/rules.md against the code, run the tests that it names, and show which rules are green
+    Rules {
+        /// Only check the table; `cargo xtask check` does that too
+        #[arg(long)]
+        no_run: bool,
+    },
     /// Compare the scorecard of the demo with an independent fit by scikit-learn, in a Python environment of its own
     Reference,
 }
@@ -103,6 +110,7 @@ fn run(task: Task) -> Result<()> {
         Task::Faults { runs, seed, from } => {
             faults::faults(&workspace, runs.saturating_sub(from), seed.saturating_add(from))
         }
+        Task::Rules { no_run } => rules::rules(&workspace, !no_run),
         Task::Reference => reference::reference(&workspace),
     }
 }
