@@ -33,6 +33,9 @@ use crate::cheat::{Cheat, JournalLie, ResultLie, RosterLie, RoundLie, SessionLie
 const NOBODYS: Signature = Signature::from_bytes([0; 64]);
 const OTHER: Digest = Digest::from_bytes([3; 32]);
 
+/// A contribution with its sealed shares.
+type Received = (Contribution, Arc<Vec<Vec<u8>>>);
+
 /// The lies that are to be told, and what is needed to tell them.
 pub(super) struct Liar {
     cheats: Vec<Cheat>,
@@ -41,7 +44,7 @@ pub(super) struct Liar {
     /// What each party was last asked, by kind and round.
     asked: BTreeMap<(PartyId, &'static str, u64), Ask>,
     /// Contributions that only the deceived could have made.
-    deceived: BTreeMap<u64, (Contribution, Arc<Vec<Vec<u8>>>)>,
+    deceived: BTreeMap<u64, Received>,
     /// Questions put once more.
     again: BTreeSet<(PartyId, &'static str, u64)>,
     /// What it says without being asked.
