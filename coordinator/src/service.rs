@@ -336,7 +336,7 @@ fn status(error: HostError) -> Status {
         HostError::Job(_) => Status::invalid_argument(error.to_string()),
         HostError::Engine(EngineError::Violation(v)) => match v.fault() {
             Fault::Participant(_) | Fault::Job => Status::invalid_argument(error.to_string()),
-            Fault::Coordinator => Status::internal(error.to_string()),
+            Fault::Coordinator | Fault::CoordinatorOrContributor => Status::internal(error.to_string()),
         },
         HostError::Engine(EngineError::Refusal(_)) => Status::failed_precondition(error.to_string()),
         // The disk may have room again a moment later: the caller may try again.

@@ -117,6 +117,7 @@ pub fn objection(m: v1::Objection) -> Result<Objection, Status> {
             Wire::Participant => Fault::Participant(party(&m.against)?),
             Wire::Coordinator => Fault::Coordinator,
             Wire::Job => Fault::Job,
+            Wire::CoordinatorOrContributor => Fault::CoordinatorOrContributor,
             Wire::Unspecified => return Err(invalid("fault", "unspecified")),
         },
         job: job(&m.job_id)?,

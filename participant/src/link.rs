@@ -280,6 +280,7 @@ impl Link {
             Fault::Participant(party) => (Wire::Participant, party.to_string()),
             Fault::Coordinator => (Wire::Coordinator, String::new()),
             Fault::Job => (Wire::Job, String::new()),
+            Fault::CoordinatorOrContributor => (Wire::CoordinatorOrContributor, String::new()),
         };
         let message = v1::Objection {
             job_id: o.job.to_string(),

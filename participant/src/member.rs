@@ -32,8 +32,8 @@ mod budget;
 mod history;
 mod note;
 
-use history::AnswerRecord;
 pub use budget::{BudgetError, affordable};
+use history::AnswerRecord;
 pub use note::Note;
 
 /// Who this participant is.
@@ -340,7 +340,7 @@ impl Member {
         self.open(job)?;
         let record = self.joined(job)?;
         let spec = JobSpec::parse(&record.toml).map_err(MemberError::Job)?;
-        roster.verify(job, &spec, &self.identity.trust, now)?;
+        roster.verify(job, &spec, &self.identity.trust, now).map_err(|v| v.relayed("roster"))?;
         if !roster.entries.contains(&record.join) {
             return Err(Violation::OwnEntry { party: self.identity.party.clone() }.into());
         }
@@ -381,7 +381,8 @@ impl Member {
             return Err(Violation::OtherSession { message: "session", got, pinned: pin.session }.into());
         }
         let SessionParts { roster, confirmations } = parts.clone();
-        let session = Session::establish(roster, confirmations, job, &spec, &self.identity.trust, pin.at)?;
+        let session = Session::establish(roster, confirmations, job, &spec, &self.identity.trust, pin.at);
+        let session = session.map_err(|v| v.relayed("session"))?;
         if fresh {
             self.vault.put(job, SESSION, &encode(&parts))?;
         }
@@ -500,7 +501,8 @@ impl Member {
         self.expects(job, &job_spec, &session, &spec, &task)?;
         let me = self.identity.party.clone();
         let journal = self.head_of(job, spec.round)?;
-        let survivors = survivors.verify(signature, sealed_shares, &me, &session, &spec, &journal)?;
+        let survivors = survivors.verify(signature, sealed_shares, &me, &session, &spec, &journal);
+        let survivors = survivors.map_err(|v| v.relayed("survivor set"))?;
         self.check_own_view(job, &spec, &survivors)?;
         let digest = survivors.digest();
         let parties = survivors.survivors.len() as u32;
@@ -553,7 +555,9 @@ impl Member {
             }
             let listed = survivors.survivors.iter().find(|s| s.party == self.identity.party);
             if listed.is_some_and(|s| s.commitment != own.contribution.commitment) {
-                return Err(Violation::Commitment { party: self.identity.party.clone() }.into());
+                return Err(Violation::Commitment { party: self.identity.party.clone() }
+                    .relayed("survivor set")
+                    .into());
             }
         }
         Ok(())

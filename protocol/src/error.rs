@@ -6,7 +6,7 @@ use haihe_privacy::{
     digest::Digest,
     identity::IdentityError,
     log::{NoteError, ProofError},
-    secure_sum::{CapacityError, CommitteeError},
+    secure_sum::CapacityError,
 };
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,8 @@ pub enum Fault {
     Coordinator,
     /// The job asks for something impossible; its author must change it.
     Job,
+    /// The coordinator or one of the contributors: what was seen does not tell which.
+    CoordinatorOrContributor,
 }
 
 impl fmt::Display for Fault {
@@ -31,6 +33,7 @@ impl fmt::Display for Fault {
             Fault::Participant(party) => party.fmt(f),
             Fault::Coordinator => f.pad("the coordinator"),
             Fault::Job => f.pad("the job"),
+            Fault::CoordinatorOrContributor => f.pad("the coordinator or a contributor"),
         }
     }
 }
@@ -157,6 +160,22 @@ pub enum Violation {
         /// Round.
         round: u64,
     },
+    /// A contribution or an answer to something else than the coordinator asked.
+    #[error("{party} signed something else than round {round} as it was opened")]
+    OtherRound {
+        /// Who.
+        party: PartyId,
+        /// Round that is open.
+        round: u64,
+    },
+    /// The coordinator passed on what it had to refuse, or changed what it passed on: it has seen everything before.
+    #[error("the coordinator sent a {message} that breaks a rule: {source}")]
+    Relayed {
+        /// Which message.
+        message: &'static str,
+        /// Which rule.
+        source: Box<Violation>,
+    },
     /// A round that is over, or was replaced.
     #[error("round {got} is stale: this participant is at round {at}")]
     StaleRound {
@@ -231,8 +250,10 @@ pub enum Violation {
         /// Round.
         round: u64,
     },
-    /// An announced sum is not the sum of the contributions.
-    #[error("the sum that the coordinator announced for round {round} is not the sum of the contributions")]
+    /// An announced sum does not fit the tags of the contributions: it is another, or a contributor's tag is wrong.
+    #[error(
+        "the sum that the coordinator announced for round {round} is not the sum of the contributions and their tags"
+    )]
     WrongSum {
         /// Round.
         round: u64,
@@ -386,9 +407,6 @@ pub enum Violation {
     /// The job does not allow a secure sum at all.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
-    /// The job does not allow a committee.
-    #[error(transparent)]
-    Committee(#[from] CommitteeError),
 }
 
 /// What is wrong with a coordinator's certificate.
@@ -411,6 +429,15 @@ pub enum IdentityErrorOrRole {
 }
 
 impl Violation {
+    /// The same in a message that the coordinator passed on. It has verified every part of it, or should have: what is wrong
+    /// with another party's part is the coordinator's fault, and never shown to be that party's.
+    pub fn relayed(self, message: &'static str) -> Self {
+        match self.fault() {
+            Fault::Participant(_) => Self::Relayed { message, source: Box::new(self) },
+            _ => self,
+        }
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         use Violation as V;
@@ -434,6 +461,8 @@ impl Violation {
             | V::NotInCommittee { party }
             | V::MalformedAnswer { party }
             | V::PinnedJournal { party }
+            | V::ShareDigest { party }
+            | V::OtherRound { party, .. }
             | V::CheckKey { party }
             | V::CheckKeyPresence { party }
             | V::OtherSurvivorSet { party } => Fault::Participant(party.clone()),
@@ -456,13 +485,13 @@ impl Violation {
             | V::Rewritten { .. }
             | V::OtherJournal { .. }
             | V::UnexpectedTask { .. }
-            | V::WrongSum { .. }
             | V::WrongResult
             | V::SameQuestion { .. }
-            | V::ShareDigest { .. }
+            | V::Relayed { .. }
             | V::Parameters { .. }
             | V::Task { .. } => Fault::Coordinator,
-            V::Capacity(_) | V::Committee(_) => Fault::Job,
+            V::WrongSum { .. } => Fault::CoordinatorOrContributor,
+            V::Capacity(_) => Fault::Job,
         }
     }
 }

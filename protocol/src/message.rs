@@ -176,7 +176,14 @@ impl Verified<Contribution> {
         spec: &RoundSpec,
         journal: &TreeHead,
     ) -> Result<Self, Violation> {
-        contribution.check(session, spec, &spec.digest())?;
+        let other_round = |v| match v {
+            // The coordinator knows what it asked.
+            Violation::StaleRound { .. } | Violation::OtherSpec { .. } => {
+                Violation::OtherRound { party: contribution.party.clone(), round: spec.round }
+            }
+            other => other,
+        };
+        contribution.check(session, spec, &spec.digest()).map_err(other_round)?;
         if contribution.journal != *journal {
             return Err(Violation::PinnedJournal { party: contribution.party });
         }
@@ -348,7 +355,7 @@ impl Verified<Answer> {
             return Err(Violation::NotInCommittee { party: answer.party });
         }
         if answer.spec != spec.digest() {
-            return Err(Violation::OtherSpec { party: answer.party, round: answer.round });
+            return Err(Violation::OtherRound { party: answer.party, round: spec.round });
         }
         if answer.survivors != *survivors {
             return Err(Violation::OtherSurvivorSet { party: answer.party });

@@ -298,7 +298,8 @@ impl Roster {
         }
         // The numbers count: over the wire a rule does not say against whom it was chosen.
         let numbers = |r: &CommitteeRule| [r.members(), r.privacy_threshold(), r.packing(), r.answers_needed()];
-        if numbers(&self.rule) != numbers(&spec.committee_rule(self.entries.len() as u32)?)
+        let rule = spec.committee_rule(self.entries.len() as u32).map_err(|_| Violation::CommitteeRule)?;
+        if numbers(&self.rule) != numbers(&rule)
             || self.minimum_contributors < self.rule.minimum_contributors()
             || self.minimum_contributors < spec.min_parties()
         {

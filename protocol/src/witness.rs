@@ -116,7 +116,7 @@ impl Witness {
         let State::Learning(plan) = self.state else { return Err(Violation::UnexpectedTask { round }) };
         let mut contributors = Vec::with_capacity(closed.contributors.len());
         for party in &closed.contributors {
-            let index = session.index_of(party)?;
+            let index = session.index_of(party).map_err(|v| v.relayed("closed round"))?;
             if contributors.last().is_some_and(|last| *last >= index) {
                 return Err(Violation::RosterOrder { party: party.clone() });
             }

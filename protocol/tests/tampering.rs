@@ -287,6 +287,11 @@ fn rosters() {
     assert!(matches!(v, Violation::Certificate { .. }), "{v}");
     let stranger = PartyId::new("stranger").expect("a party id");
     assert_eq!(s.roster(|r| r.entries[1].party = stranger.clone()), Violation::NotInvited { party: stranger });
+    // A party that joined with another's sealing key.
+    let Join { sealing_key, .. } = s.roster.entries[0].clone();
+    let mine = s.roster.entries[1].signing_certificate.clone();
+    let copied = Join::signed(s.job, s.party(1), mine, sealing_key, &[0; 32], &s.keys[1]);
+    assert_eq!(s.roster(|r| r.entries[1] = copied), Violation::SharedKey { party: s.party(1) });
     // A sealing key of low order, for which nothing can be sealed.
     let v = s.roster(|r| r.entries[1].sealing_key = haihe_privacy::SealingPublicKey::from_bytes([0; 32]));
     assert_eq!(v, Violation::SealingKey { party: other });
@@ -295,6 +300,16 @@ fn rosters() {
     assert!(matches!(v, Violation::CoordinatorCertificate { .. }), "a bank is no coordinator: {v}");
     assert_eq!(s.roster(|r| r.minimum_contributors = 2), Violation::CommitteeRule);
     assert!(matches!(s.roster(|r| r.job = JobId::of("other", NOW)), Violation::OtherJob { .. }));
+    // Two parties are no committee: who proposes them is to blame, and not the job.
+    let v = s.roster(|r| r.entries.truncate(2));
+    assert_eq!((v.fault(), v), (Fault::Coordinator, Violation::CommitteeRule));
+}
+
+#[test]
+fn jobs_that_no_sum_takes() {
+    let v = Violation::from(SumParameters::choose(1, 1_000_000, 32).expect_err("too many contributors"));
+    assert!(matches!(v, Violation::Capacity(_)), "{v}");
+    assert_eq!(v.fault(), Fault::Job);
 }
 
 #[test]
@@ -357,14 +372,22 @@ fn closed_rounds() {
     }
     assert_eq!(witnessed(|c| c.sum.push(0)).expect_err("refused"), Violation::WrongSum { round: 1 });
     assert_eq!(witnessed(|c| c.sum.clear()).expect_err("refused"), Violation::WrongSum { round: 1 });
-    assert_eq!(witnessed(|c| c.sum.iter_mut().for_each(|v| *v *= 2)).expect_err("refused").fault(), Fault::Coordinator);
+    assert_eq!(
+        witnessed(|c| c.sum.iter_mut().for_each(|v| *v *= 2)).expect_err("refused").fault(),
+        Fault::CoordinatorOrContributor
+    );
     // One contributor less, twice, or unknown.
     let v = witnessed(|c| c.contributors.truncate(2)).expect_err("refused");
     assert_eq!(v, Violation::TooFewSurvivors { round: 1, got: 2, needed: 3 });
     let v = witnessed(|c| c.contributors[1] = c.contributors[0].clone()).expect_err("refused");
     assert!(matches!(v, Violation::RosterOrder { .. }));
     let stranger = PartyId::new("stranger").expect("a party id");
-    assert!(matches!(witnessed(|c| c.contributors[1] = stranger), Err(Violation::NotInRoster { .. })));
+    let v = witnessed(|c| c.contributors[1] = stranger).expect_err("refused");
+    assert!(
+        matches!(&v, Violation::Relayed { source, .. } if matches!(**source, Violation::NotInRoster { .. })),
+        "{v}"
+    );
+    assert_eq!(v.fault(), Fault::Coordinator);
     // Another question, another history, the same round again, and a signature of nobody.
     let task = Task::Scorecard(scorecard::Task::LabelCounts { grids: vec![] });
     let v = witnessed(|c| c.spec.task_json = task.to_json()).expect_err("refused");
@@ -448,14 +471,17 @@ fn contributions() {
     assert_eq!(s.contribution(|p| p.contribution.signature = bad_signature()), signature);
     assert_eq!(s.contribution(|p| p.contribution.commitment = Digest::from_bytes([0; 32])), signature);
     assert_eq!(s.contribution(|p| p.contribution.party = s.party(2)).fault(), Fault::Participant(s.party(2)));
-    assert!(matches!(s.contribution(|p| p.contribution.round = 2), Violation::StaleRound { .. }));
-    let v = s.contribution(|p| p.contribution.spec = Digest::from_bytes([0; 32]));
-    assert!(matches!(v, Violation::OtherSpec { .. }));
+    // The coordinator knows what it asked: another round is the sender's fault, not its own.
+    let other = Violation::OtherRound { party: party.clone(), round: 1 };
+    assert_eq!(other.fault(), Fault::Participant(party.clone()));
+    assert_eq!(s.contribution(|p| p.contribution.round = 2), other);
+    assert_eq!(s.contribution(|p| p.contribution.spec = Digest::from_bytes([0; 32])), other);
     assert!(matches!(s.contribution(|p| p.contribution.ciphertext_bytes += 1), Violation::CiphertextSize { .. }));
     assert!(matches!(s.contribution(|p| p.contribution.share_digests.truncate(2)), Violation::ShareCount { .. }));
     assert!(matches!(s.contribution(|p| p.sealed_shares.truncate(2)), Violation::ShareCount { .. }));
     assert!(matches!(s.contribution(|p| p.sealed_shares[0].push(0)), Violation::ShareSize { .. }));
-    assert_eq!(s.contribution(|p| p.sealed_shares[0][0] ^= 1), Violation::ShareDigest { party });
+    let v = s.contribution(|p| p.sealed_shares[0][0] ^= 1);
+    assert_eq!((v.fault(), v), (Fault::Participant(party.clone()), Violation::ShareDigest { party: party.clone() }));
     let stranger = PartyId::new("stranger").expect("a party id");
     let v = s.contribution(|p| p.contribution.party = stranger.clone());
     assert_eq!(v, Violation::NotInRoster { party: stranger });
@@ -497,7 +523,9 @@ fn survivor_sets() {
     assert_eq!(v, Violation::OtherSpec { party: s.party(1), round: 1 });
     assert_eq!(v.fault(), Fault::Coordinator);
     assert!(matches!(s.survivors(|set, _| set.round = 2), Violation::StaleRound { .. }));
-    assert_eq!(s.survivors(|_, sealed| sealed.swap(0, 1)), Violation::ShareDigest { party: s.party(0) });
+    let v = s.survivors(|_, sealed| sealed.swap(0, 1));
+    assert_eq!(v, Violation::ShareDigest { party: s.party(0) });
+    assert_eq!(v.relayed("survivor set").fault(), Fault::Coordinator, "who passes it on has seen it");
     assert!(matches!(s.survivors(|_, sealed| sealed.truncate(2)), Violation::ShareCount { .. }));
 }
 
@@ -515,7 +543,7 @@ fn answers() {
     assert_eq!(v, Violation::MalformedAnswer { party: party.clone() });
     let v = s.answered(|a| a.survivors = Digest::from_bytes([0; 32]));
     assert_eq!(v, Violation::OtherSurvivorSet { party: party.clone() });
-    assert!(matches!(s.answered(|a| a.spec = Digest::from_bytes([0; 32])), Violation::OtherSpec { .. }));
+    assert!(matches!(s.answered(|a| a.spec = Digest::from_bytes([0; 32])), Violation::OtherRound { .. }));
     // A share that was sealed for somebody else does not open.
     let signature = s.survivors.sign(&s.coordinator);
     let set = s.survivors.clone().verify(&signature, &s.sealed, &party, &s.session, &s.round, &HEAD).expect("verifies");

@@ -2,6 +2,7 @@
 //!
 //! * [`simulation`]: coordinator and participants as in a deployment, over a network that a seed decides about;
 //! * [`fault`]: what may go wrong in it, as a readable list;
+//! * [`cheat`]: what a dishonest party does in it, as a readable list;
 //! * [`rounds`]: what a journal says about each round;
 //! * [`baseline`]: comparisons that only somebody with all tables can make;
 //! * [`scenario`]: experiments as files;
@@ -10,6 +11,7 @@
 
 pub mod baseline;
 pub mod bundled;
+pub mod cheat;
 pub mod fault;
 pub mod rounds;
 pub mod scenario;

@@ -6,11 +6,14 @@
 //! `docs/faults.md` does not hold: journals that do not agree, a sum that is not its survivors', an honest party that is blamed.
 
 mod blobs;
+mod cheater;
 mod check;
 mod coordinator;
+mod liar;
 mod message;
 mod network;
 mod noted;
+mod observed;
 mod outcome;
 mod party;
 pub mod pki;
@@ -37,9 +40,12 @@ use crate::{
     fault::{During, Fault, STORE_PAUSE_MS},
     rounds::round_facts,
 };
+use cheater::Overheard;
 use coordinator::{Coordinator, Interrupted};
+use liar::Liar;
 use message::{Ask, Message, Said};
 use network::Line;
+pub use observed::{Noticed, Observed};
 pub use outcome::{Outcome, PartyRecord, Progress, Record, SimulationError, SimulationOptions, Traffic};
 use party::{Disk, Party};
 use pki::{Authority, derive};
@@ -98,6 +104,10 @@ pub struct Federation {
     told_twice: BTreeSet<usize>,
     /// What must not happen and did.
     complaints: Vec<String>,
+    /// What was refused, and what an honest party should not have accepted.
+    noticed: Vec<Noticed>,
+    harm: Vec<String>,
+    overheard: Overheard,
     peak_queue: usize,
 }
 
@@ -118,23 +128,32 @@ impl Federation {
                 return Err(SimulationError::FaultOf(other.clone()));
             }
         }
+        let named = options.cheats.iter().flat_map(|cheat| cheat.parties());
+        if let Some(other) = named.into_iter().find(|p| !spec.job.parties.contains(p)) {
+            return Err(SimulationError::FaultOf(other.clone()));
+        }
         let seed = options.seed;
         let authority =
             if options.shared_certificates { Authority::shared()? } else { Arc::new(Authority::new(seed)?) };
         let mut parties = Vec::with_capacity(spec.job.parties.len());
+        let mut overheard = Overheard::default();
         for name in &spec.job.parties {
             let table = tables.get(name).ok_or_else(|| SimulationError::NoTable(name.clone()))?.clone();
             let disk = disk(&authority, name, table, &options)?;
-            parties.push(Party::new(disk, options.scheme.clone(), seed));
+            overheard.certificates.insert(name.clone(), disk.certificate.clone());
+            parties.push(Party::new(disk, options.scheme.clone(), seed, &options.cheats));
         }
         let unlike = |p: &Party| p.disk.declines.is_some() || p.disk.ahead_ms != 0;
         let disturbed = (0..parties.len()).filter(|i| unlike(&parties[*i])).collect();
         let name = PartyId::new("coordinator").map_err(|e| SimulationError::Certificates(e.to_string()))?;
         let (key, certificate) = authority.member("coordinator", &name)?;
         let identity = Identity { trust: authority.trust(), certificate, key };
-        let authority = authority.certificate();
         let opening = Entry::after(&Entry::genesis(), 0, OPENED, &Job::open(&spec, job_toml, "simulation", OPENED));
-        let coordinator = Coordinator::new(identity, options.scheme.clone(), opening, job_toml, &options.faults)
+        let accomplice = PartyId::new("accomplice").map_err(|e| SimulationError::Certificates(e.to_string()))?;
+        let (accomplice_key, accomplices) = authority.member("bank", &accomplice)?;
+        let liar = Liar::new(&options.cheats, (accomplice, accomplice_key, accomplices));
+        let authority = authority.certificate();
+        let coordinator = Coordinator::new(identity, options.scheme.clone(), opening, job_toml, &options.faults, liar)
             .map_err(|source| SimulationError::Journal { seed, source })?;
         Ok(Self {
             job: JobId::of(job_toml, OPENED),
@@ -159,6 +178,9 @@ impl Federation {
             said: BTreeMap::new(),
             told_twice: BTreeSet::new(),
             complaints: Vec::new(),
+            noticed: Vec::new(),
+            harm: Vec::new(),
+            overheard,
             peak_queue: 0,
         })
     }
@@ -321,6 +343,11 @@ impl Federation {
                 if self.coordinator.engine.is_none() {
                     return;
                 }
+                if let Said::Contribution { head, .. } = &said
+                    && !self.options.cheats.is_empty()
+                {
+                    self.overheard.contributions.insert((head.party.clone(), head.round), said.clone());
+                }
                 match self.coordinator.receive(self.now, said, whole) {
                     Ok(receipt) => {
                         self.send(Message::Receipt { to: from, ticket, receipt });
@@ -334,6 +361,7 @@ impl Federation {
                 if let Receipt::Rejected(reason) = &receipt {
                     let name = self.parties[to].disk.name.clone();
                     self.complaints.push(format!("{name} was rejected by the coordinator: {reason}"));
+                    self.noticed.push(Noticed { by: None, violation: None, reason: reason.clone() });
                     self.remark(name.as_str(), format!("rejected by the coordinator: {reason}"));
                 }
                 let party = &mut self.parties[to];
@@ -362,6 +390,7 @@ impl Federation {
             Err(Interrupted::Blamed(reason)) => self.complaints.push(format!("the coordinator refuses: {reason}")),
             Ok(()) => {}
         }
+        self.after_lies();
         let moment = self.coordinator.moment();
         if moment != self.coordinator.offered {
             self.coordinator.offered = moment;
@@ -370,6 +399,18 @@ impl Federation {
                 self.at(deadline.0.saturating_sub(self.now.0), Step::Wake);
             }
             self.offer_all();
+        }
+    }
+
+    /// What a dishonest coordinator says unasked; and what it forgets.
+    fn after_lies(&mut self) {
+        if let Err(error) = self.coordinator.restore() {
+            self.complaints.push(format!("the backup cannot be used: {error}"));
+        }
+        for (to, ask) in self.coordinator.whispered() {
+            if let Some(to) = self.parties.iter().position(|p| p.disk.name == to) {
+                self.send(Message::Ask { to, ask: Box::new(ask) });
+            }
         }
     }
 
@@ -423,9 +464,10 @@ impl Federation {
 
     /// Shows a participant how the journal grew, and the sums that `ask` builds on. False if the coordinator cannot be reached.
     fn catch_up(&mut self, party: usize, ask: &Ask) -> Result<bool, MemberError> {
+        let name = self.parties[party].disk.name.clone();
         let proof = match self.parties[party].compare_checkpoint(&self.job, ask)? {
             None => None,
-            Some((old, new)) => match self.coordinator.consistency(old, new) {
+            Some((old, new)) => match self.coordinator.consistency(&name, old, new) {
                 Ok(proof) => proof,
                 Err(_) => return Ok(false),
             },
@@ -435,7 +477,7 @@ impl Federation {
         }
         self.parties[party].pin(self.now, &self.job, ask, proof.as_ref())?;
         while let Some(after) = self.parties[party].behind(&self.job, ask)? {
-            let closed = match self.coordinator.closed_round(after) {
+            let closed = match self.coordinator.closed_round(&name, after) {
                 Ok(Some(closed)) => closed,
                 Ok(None) => return Ok(true),
                 Err(_) => return Ok(false),
@@ -458,14 +500,28 @@ impl Federation {
             return;
         }
         match said {
-            Ok(None) => {}
+            Ok(None) => {
+                if let Ask::Closed { outcome: Ok((json, _)), .. } = &ask {
+                    self.note_result(party, json);
+                }
+            }
             Ok(Some(said)) => {
-                self.count += 1;
-                let ticket = self.count;
-                self.parties[party].outstanding = Some((ticket, ask));
                 self.note_said(party, &said);
-                let travel = self.send(Message::Said { from: party, ticket, said, whole: true });
-                self.at(travel.saturating_add(RETRY_MS), Step::Again { party, ticket });
+                for (nth, said) in self.parties[party].says(&ask, said, &self.overheard).into_iter().enumerate() {
+                    self.count += 1;
+                    let ticket = self.count;
+                    if nth == 0 {
+                        self.parties[party].outstanding = Some((ticket, ask.clone()));
+                    }
+                    let message = Message::Said { from: party, ticket, said, whole: true };
+                    if nth > 0 {
+                        // What a cheater says besides comes after the first.
+                        self.at(*self.options.latency_ms.end() + nth as u64, Step::Deliver(message));
+                        continue;
+                    }
+                    let travel = self.send(message);
+                    self.at(travel.saturating_add(RETRY_MS), Step::Again { party, ticket });
+                }
             }
             Err(error) => {
                 self.parties[party].outstanding = None;
@@ -477,6 +533,9 @@ impl Federation {
                 }
                 self.disturbed.insert(party);
                 self.note_refusal(party, &error);
+                let (by, violation) =
+                    (Some(self.parties[party].disk.name.clone()), observed::violation(&error).cloned());
+                self.noticed.push(Noticed { by, violation, reason: error.to_string() });
                 let name = self.parties[party].disk.name.clone();
                 self.remark(name.as_str(), error);
             }

@@ -7,16 +7,18 @@ use anyhow::{Result, bail};
 use crate::{
     build::PACKAGES,
     process::{Workspace, say, step, works},
+    rules,
 };
 
 /// The version that the rules of deny.toml are written for.
 const CARGO_DENY: &str = "0.20.2";
 
-/// Formatting, lints, documentation, dependencies: cheapest first.
+/// Formatting, the table of rules, lints, documentation, dependencies: cheapest first.
 ///
 /// Clippy and rustdoc share what they need to know of the dependencies with each other, not with the tests.
 pub fn check(workspace: &Workspace, strict: bool) -> Result<()> {
     step("formatting", &mut workspace.cargo(["fmt", "--all", "--check"]))?;
+    rules::check(workspace)?;
     let mut clippy = workspace.cargo(["clippy", "--locked", "--all-targets"]);
     step("lints", clippy.args(PACKAGES).args(["--", "--deny", "warnings"]))?;
     let mut doc = workspace.cargo(["doc", "--locked", "--no-deps"]);

@@ -8,6 +8,7 @@ mod faults;
 mod fuzz;
 mod process;
 mod reference;
+mod rules;
 mod test;
 
 use std::process::ExitCode;
@@ -97,6 +98,12 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Check docs/rules.md against the code, run the tests that it names, and show which rules are green
+    Rules {
+        /// Only check the table; `cargo xtask check` does that too
+        #[arg(long)]
+        no_run: bool,
+    },
     /// Compare the scorecard of the demo with an independent fit by scikit-learn, in a Python environment of its own
     Reference,
 }
@@ -128,6 +135,7 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Fuzz { target, seconds } => fuzz::fuzz(&workspace, target.as_deref(), seconds),
         Task::Attacks { seed, quick, write } => attacks::attacks(&workspace, seed, quick, write),
+        Task::Rules { no_run } => rules::rules(&workspace, !no_run),
         Task::Reference => reference::reference(&workspace),
     }
 }

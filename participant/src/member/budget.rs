@@ -21,7 +21,9 @@ static LEDGER_LOCK: Mutex<()> = Mutex::new(());
 #[derive(Debug, thiserror::Error)]
 pub enum BudgetError {
     /// The policy allows nothing.
-    #[error("the job spends a privacy budget, and this participant's policy has none; add [privacy] epsilon and delta to it")]
+    #[error(
+        "the job spends a privacy budget, and this participant's policy has none; add [privacy] epsilon and delta to it"
+    )]
     NoBudget,
     /// The ledger refuses.
     #[error(transparent)]

@@ -18,6 +18,7 @@ use haihe_protocol::{
 
 use super::{
     blobs::CrashingBlobs,
+    liar::Liar,
     message::{Ask, Said},
 };
 use crate::fault::Fault;
@@ -84,6 +85,7 @@ pub(super) struct Coordinator {
     /// The session as it is sent along, made once.
     session: Option<Arc<SessionParts>>,
     toml: Arc<str>,
+    pub(super) liar: Liar,
 }
 
 impl Coordinator {
@@ -93,6 +95,7 @@ impl Coordinator {
         opening: Entry,
         toml: &str,
         faults: &[Fault],
+        liar: Liar,
     ) -> Result<Self, JournalError> {
         let (mut crashes, mut store_fails, mut full) = (Vec::new(), Vec::new(), Vec::new());
         for (fault, what) in faults.iter().enumerate() {
@@ -123,6 +126,7 @@ impl Coordinator {
             offered: None,
             session: None,
             toml: toml.into(),
+            liar,
         };
         coordinator.recover()?;
         Ok(coordinator)
@@ -146,6 +150,11 @@ impl Coordinator {
 
     /// What the service does with one submission.
     pub(super) fn receive(&mut self, now: Timestamp, said: Said, whole: bool) -> Result<Receipt, Interrupted> {
+        if let Some(engine) = &self.engine
+            && self.liar.hears(&said, engine)
+        {
+            return Ok(Receipt::Accepted);
+        }
         let engine = self.up()?;
         let command = match said {
             Said::Contribution { head, sealed_shares, ciphertext } => {
@@ -285,9 +294,14 @@ impl Coordinator {
     }
 
     /// The first round after `after` whose sum was opened.
-    pub(super) fn closed_round(&mut self, after: u64) -> Result<Option<(ClosedRound, Signature)>, Interrupted> {
+    pub(super) fn closed_round(
+        &mut self,
+        to: &PartyId,
+        after: u64,
+    ) -> Result<Option<(ClosedRound, Signature)>, Interrupted> {
         let blobs = self.blobs.clone();
-        Ok(self.up()?.closed_round(after, &blobs).map_err(EngineError::from)?)
+        let closed = self.up()?.closed_round(after, &blobs).map_err(EngineError::from)?;
+        Ok(self.liar.shows(closed, to))
     }
 
     /// Every opened sum, by round.
@@ -302,12 +316,38 @@ impl Coordinator {
     }
 
     /// That the journal of `new` entries begins with what it was at `old` entries.
-    pub(super) fn consistency(&mut self, old: u64, new: u64) -> Result<Option<ConsistencyProof>, Interrupted> {
-        Ok(self.up()?.consistency(old, new).ok())
+    pub(super) fn consistency(
+        &mut self,
+        to: &PartyId,
+        old: u64,
+        new: u64,
+    ) -> Result<Option<ConsistencyProof>, Interrupted> {
+        let honest = self.up()?.consistency(old, new).ok();
+        Ok(self.liar.consistency(&self.journal, to, old, new).or(honest))
     }
 
     /// What a party is asked now, if anything.
     pub(super) fn ask(&mut self, party: &PartyId) -> Result<Option<Ask>, Interrupted> {
+        let ask = self.honest_ask(party)?;
+        let engine = self.engine.as_ref();
+        Ok(ask.zip(engine).map(|(ask, engine)| self.liar.says((&self.identity, engine, &self.journal), party, ask)))
+    }
+
+    /// What it says although nothing asks for it.
+    pub(super) fn whispered(&mut self) -> Vec<(PartyId, Ask)> {
+        self.liar.whispered(&self.identity.key)
+    }
+
+    /// Takes an old backup for its journal, if it cheats in this way and now.
+    pub(super) fn restore(&mut self) -> Result<bool, JournalError> {
+        let Some(left) = self.liar.restores(&self.journal) else { return Ok(false) };
+        self.journal.truncate(left);
+        self.session = None;
+        self.recover()?;
+        Ok(true)
+    }
+
+    fn honest_ask(&mut self, party: &PartyId) -> Result<Option<Ask>, Interrupted> {
         let engine = self.up()?;
         let job = engine.job();
         let opened = job.head().opened;

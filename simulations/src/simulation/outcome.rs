@@ -21,7 +21,7 @@ use haihe_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{fault::Fault, rounds::RoundFacts};
+use crate::{cheat::Cheat, fault::Fault, rounds::RoundFacts};
 
 /// How a federation is simulated.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct SimulationOptions {
     pub scheme: Arc<dyn Scheme>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// Who cheats, and how; see [`Federation::observe`](super::Federation::observe).
+    pub cheats: Vec<Cheat>,
     /// How long a message travels, in milliseconds.
     pub latency_ms: RangeInclusive<u64>,
     /// Who declines the job, and why.
@@ -50,6 +52,7 @@ impl SimulationOptions {
             seed,
             scheme,
             faults: Vec::new(),
+            cheats: Vec::new(),
             latency_ms: 5..=50,
             declines: BTreeMap::new(),
             budget: Some(Budget { epsilon: 8.0, delta: 1e-6 }),
@@ -73,6 +76,11 @@ impl SimulationOptions {
     pub fn with_faults(self, faults: Vec<Fault>) -> Self {
         Self { faults, ..self }
     }
+
+    /// With these cheats.
+    pub fn with_cheats(self, cheats: Vec<Cheat>) -> Self {
+        Self { cheats, ..self }
+    }
 }
 
 impl fmt::Debug for SimulationOptions {
@@ -81,6 +89,7 @@ impl fmt::Debug for SimulationOptions {
             .field("seed", &self.seed)
             .field("scheme", &self.scheme.name())
             .field("faults", &self.faults)
+            .field("cheats", &self.cheats)
             .finish_non_exhaustive()
     }
 }
@@ -108,8 +117,8 @@ pub enum SimulationError {
     /// A table is for nobody.
     #[error("data are given for {0}, whom the job does not invite")]
     NotInvited(PartyId),
-    /// A fault is about somebody else.
-    #[error("a fault names {0}, whom the job does not invite")]
+    /// A fault or a cheat is about somebody else.
+    #[error("a fault or cheat names {0}, whom the job does not invite")]
     FaultOf(PartyId),
     /// A key or certificate could not be made.
     #[error("a certificate could not be made: {0}")]

@@ -1,6 +1,9 @@
 //! One participant: a [`Member`] and what a process around it would remember or forget.
 
-use std::{io::Read as _, sync::Arc};
+use std::{
+    io::Read as _,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use haihe_models::table::Table;
 use haihe_participant::member::{Identity, Member, MemberError, Offer, affordable};
@@ -14,11 +17,13 @@ use haihe_protocol::{
 };
 
 use super::{
+    cheater::{Cheater, CheatingScheme, Overheard},
     message::{Ask, Said},
     noted::{Noted, Watching},
     pki::derive,
     vault::CrashingVault,
 };
+use crate::cheat::{Cheat, ContributionLie};
 
 /// What is on the disk of a participant: it survives a crash.
 pub(super) struct Disk {
@@ -63,11 +68,33 @@ pub(super) struct Party {
     pub(super) noted: Noted,
     /// How often it was killed.
     pub(super) killed: u64,
+    cheater: Cheater,
+    /// Lies told inside its scheme.
+    told: Arc<Mutex<u64>>,
+}
+
+/// The scheme of a party that cheats inside it.
+fn cheating(scheme: Arc<dyn Scheme>, me: &PartyId, cheats: &[Cheat], told: &Arc<Mutex<u64>>) -> Arc<dyn Scheme> {
+    let lies: Vec<_> = cheats
+        .iter()
+        .filter_map(|cheat| match cheat {
+            Cheat::Contribution { by, round, lie: lie @ (ContributionLie::Tag | ContributionLie::ShareOfOther) }
+                if by == me =>
+            {
+                Some((*round, *lie))
+            }
+            _ => None,
+        })
+        .collect();
+    if lies.is_empty() { scheme } else { Arc::new(CheatingScheme { scheme, lies, told: told.clone() }) }
 }
 
 impl Party {
-    pub(super) fn new(disk: Disk, scheme: Arc<dyn Scheme>, seed: u64) -> Self {
-        let noted = Noted::default();
+    pub(super) fn new(disk: Disk, scheme: Arc<dyn Scheme>, seed: u64, cheats: &[Cheat]) -> Self {
+        let (noted, told) = (Noted::default(), Arc::default());
+        let key = haihe_privacy::sign::SigningKey::from_seed(disk.signing_seed);
+        let cheater = Cheater::new(disk.name.clone(), key, cheats);
+        let scheme = cheating(scheme, &disk.name, cheats, &told);
         let scheme = Arc::new(Watching { scheme, noted: noted.clone() });
         let mut party = Self {
             disk,
@@ -80,6 +107,8 @@ impl Party {
             closed: false,
             noted,
             killed: 0,
+            cheater,
+            told,
         };
         party.start();
         party
@@ -171,6 +200,16 @@ impl Party {
     pub(super) fn object(&mut self, now: Timestamp, job: &JobId, round: u64, violation: &Violation) -> Option<Said> {
         let objection = self.member.as_mut()?.object(now, job, round, violation).ok()??;
         Some(Said::Object(Box::new(objection)))
+    }
+
+    /// What it says instead of what it should, if it cheats.
+    pub(super) fn says(&mut self, ask: &Ask, said: Said, overheard: &Overheard) -> Vec<Said> {
+        self.cheater.says(ask, said, overheard)
+    }
+
+    /// How often it lied.
+    pub(super) fn lies_told(&self) -> u64 {
+        self.cheater.told + *self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does what it is asked, as a deployed participant does.

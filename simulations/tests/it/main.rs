@@ -1,5 +1,6 @@
 //! The federation as a whole: results, repeatability, faults.
 
+mod cheats;
 mod faults;
 mod privacy;
 mod results;

@@ -43,8 +43,7 @@ fn a_private_job_spends_what_it_says_and_no_more() {
             .collect();
         let released: Vec<f64> = spent.releases.iter().map(|r| r.multiplier).collect();
         assert_eq!(multipliers, released);
-        let all: Vec<_> =
-            multipliers.iter().map(|m| (Mechanism::new(*m, 1.0).expect("a mechanism"), 1)).collect();
+        let all: Vec<_> = multipliers.iter().map(|m| (Mechanism::new(*m, 1.0).expect("a mechanism"), 1)).collect();
         let bounds = Composition::new(&all).and_then(|c| c.epsilon(1e-6)).expect("accounted");
         assert!(bounds.upper <= 4.0);
     }
