@@ -80,7 +80,10 @@ impl Blobs for DiskBlobs {
     }
 
     fn sync(&self, key: &BlobKey) -> io::Result<()> {
-        File::open(self.path(key))?.sync_all()
+        let path = self.path(key);
+        File::open(&path)?.sync_all()?;
+        // Names are durable once their folders are: round, job, root.
+        path.ancestors().skip(1).take(3).try_for_each(|folder| File::open(folder)?.sync_all())
     }
 
     fn read(&self, key: &BlobKey) -> io::Result<Box<dyn Read + Send>> {

@@ -201,7 +201,7 @@ impl Service {
                     checkpoint: checkpoint()?,
                 })
             }
-            Directive::Closed { outcome } => {
+            Directive::Closed { outcome, session } => {
                 use v1::job_closed::Outcome;
                 Ask::JobClosed(match outcome {
                     Ok((result_json, transcript)) => v1::JobClosed {
@@ -210,6 +210,7 @@ impl Service {
                         result_json,
                         transcript: Bytes::copy_from_slice(transcript.as_bytes()),
                         checkpoint: checkpoint()?,
+                        session: session.as_deref().map(wire::to_session),
                     },
                     Err((cancelled, reason)) => v1::JobClosed {
                         outcome: if cancelled { Outcome::Cancelled } else { Outcome::Failed }.into(),
@@ -217,6 +218,7 @@ impl Service {
                         result_json: String::new(),
                         transcript: Bytes::new(),
                         checkpoint: checkpoint()?,
+                        session: None,
                     },
                 })
             }
@@ -437,7 +439,10 @@ impl Federation for Service {
             return Err(Status::permission_denied("sums are shown to the parties of the session only"));
         }
         let closed = tokio::task::block_in_place(|| engine.closed_round(m.after_round, &**self.host.blobs()));
-        let closed = closed.map_err(|e| Status::unavailable(format!("the coordinator's store failed: {e}")))?;
+        let closed = closed.map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Status::data_loss("the coordinator's store lost an opened sum"),
+            _ => Status::unavailable(format!("the coordinator's store failed: {e}")),
+        })?;
         let Some((closed, signature)) = closed else {
             return Err(Status::not_found(format!("no sum was opened after round {}", m.after_round)));
         };

@@ -229,7 +229,7 @@ fn alter(ask: &mut Ask, bytes: &mut Bytes<'_>, world: &World, reference: &Refere
             }
             *signature = survivors.sign(&federation().key("coordinator"));
         }
-        Ask::Closed { outcome, checkpoint } => match bytes.below(4) {
+        Ask::Closed { outcome, checkpoint, .. } => match bytes.below(4) {
             0 => *outcome = Err("over".to_owned()),
             1 => *outcome = Ok(("{}".to_owned(), Digest::from_bytes([bytes.byte(); 32]))),
             _ => alter_checkpoint(checkpoint, world, bytes),

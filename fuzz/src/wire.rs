@@ -218,7 +218,7 @@ fn directive(world: &World, ask: &Ask) -> v1::Directive {
                 checkpoint,
             })
         }
-        Ask::Closed { outcome, checkpoint } => {
+        Ask::Closed { outcome, checkpoint, .. } => {
             let (result_json, transcript) =
                 outcome.unwrap_or_else(|reason| (reason, haihe_privacy::digest::Digest::from_bytes([0; 32])));
             Wire::JobClosed(v1::JobClosed {

@@ -170,6 +170,7 @@ pub(crate) enum Ask {
     Closed {
         outcome: Result<(String, Digest), String>,
         checkpoint: String,
+        session: Option<SessionParts>,
     },
 }
 
@@ -229,8 +230,8 @@ impl Party {
             Ask::Contribute { spec, session, checkpoint, .. } | Ask::Answer { spec, session, checkpoint, .. } => {
                 (Some(spec.round), Some(spec.previous), Some(session.clone()), Some(checkpoint))
             }
-            Ask::Closed { outcome, checkpoint } => {
-                (None, outcome.as_ref().ok().map(|(_, transcript)| *transcript), None, Some(checkpoint))
+            Ask::Closed { outcome, checkpoint, session } => {
+                (None, outcome.as_ref().ok().map(|(_, transcript)| *transcript), session.clone(), Some(checkpoint))
             }
             _ => (None, None, None, None),
         };
@@ -444,9 +445,11 @@ impl World {
                 survivors,
                 checkpoint: checkpoint(),
             },
-            Directive::Closed { outcome } => {
-                Ask::Closed { outcome: outcome.map_err(|(_, reason)| reason), checkpoint: checkpoint() }
-            }
+            Directive::Closed { outcome, session } => Ask::Closed {
+                outcome: outcome.map_err(|(_, reason)| reason),
+                checkpoint: checkpoint(),
+                session: session.map(|s| parts(&s)),
+            },
         })
     }
 
@@ -540,7 +543,8 @@ fn run(toml: &str) -> Reference {
     while let Some(next) = world.closed_round(closed.last().map_or(0, |c| c.0.spec.round)) {
         closed.push(next);
     }
-    let Directive::Closed { outcome: Ok((result, _)) } = world.engine.job().directive(&world.parties[0].name) else {
+    let Directive::Closed { outcome: Ok((result, _)), .. } = world.engine.job().directive(&world.parties[0].name)
+    else {
         panic!("the honest job did not finish: {}", world.engine.job().awaiting());
     };
     Reference { stages, journal: world.journal, said, asked, closed, result }

@@ -209,12 +209,17 @@ impl Participant {
     /// Everything that would make this participant decline, in full, for its own people. `by` is who submitted the job,
     /// or `None` before it is submitted.
     pub async fn examine(&self, spec: &JobSpec, by: Option<&str>) -> Result<Loaded, Objection> {
+        self.check_budget(spec).map_err(Objection::Budget)?;
+        self.examine_joined(spec, by).await
+    }
+
+    /// The same for a job that was joined: its sums are paid for one by one, and some of them have been.
+    async fn examine_joined(&self, spec: &JobSpec, by: Option<&str>) -> Result<Loaded, Objection> {
         let refusals = self.refusals(spec, by, None);
         if !refusals.is_empty() {
             // Without the policy's consent no data are touched.
             return Err(Objection::Policy(refusals));
         }
-        self.check_budget(spec).map_err(Objection::Budget)?;
         let loaded = self.load_data(spec).await.map_err(|e| Objection::Data(Box::new(e)))?;
         let refusals = self.refusals(spec, by, Some(loaded.summary.train_rows));
         if !refusals.is_empty() {
@@ -375,8 +380,14 @@ async fn work(participant: Arc<Participant>, link: Link, job: JobId, mut asks: w
             let Some(done) = until_superseded(&mut asks, worker.follow(ask)).await else { continue };
             let Err(error) = done else { break };
             if !error.may_retry() {
-                if let (StepError::Member(MemberError::Violation(violation)), Some(round)) = (&error, round) {
-                    worker.object(round, violation).await;
+                if let Some(round) = round {
+                    // Nobody is to wait for a party that will not go on.
+                    let party = worker.participant.party().clone();
+                    match &error {
+                        StepError::Member(MemberError::Violation(violation)) => worker.object(round, violation).await,
+                        StepError::Member(MemberError::Closed) => {}
+                        _ => worker.object(round, &Violation::CannotGoOn { party }).await,
+                    }
                 }
                 tracing::error!(job = %job.short(), %error, "refused to go on with this step");
                 break;
@@ -461,7 +472,7 @@ impl Worker {
                 self.told(&format!("round {round}: answered for the sum of {parties} parties"), &receipt);
                 Ok(())
             }
-            Ask::Closed { outcome, checkpoint } => self.closed(outcome, &checkpoint).await,
+            Ask::Closed { outcome, checkpoint, session } => self.closed(outcome, &checkpoint, session).await,
         }
     }
 
@@ -562,20 +573,25 @@ impl Worker {
         if self.loaded.is_none() {
             let spec = self.member.spec(&self.job)?;
             let by = self.member.submitted_by(&self.job)?;
-            let examined = self.participant.examine(&spec, Some(&by)).await;
+            let examined = self.participant.examine_joined(&spec, Some(&by)).await;
             self.loaded = Some(examined.map_err(|o| StepError::Objection(o.for_us()))?);
         }
         Ok(())
     }
 
-    async fn closed(&mut self, outcome: Result<(String, Digest), String>, checkpoint: &str) -> Result<(), StepError> {
+    async fn closed(
+        &mut self,
+        outcome: Result<(String, Digest), String>,
+        checkpoint: &str,
+        session: Option<SessionParts>,
+    ) -> Result<(), StepError> {
         if !self.member.has_joined(&self.job)? || self.member.is_closed(&self.job)? {
             return Ok(());
         }
         let job = self.job.short();
         match outcome {
             Ok((json, transcript)) => {
-                match self.checked_result(&json, &transcript, checkpoint).await {
+                match self.checked_result(&json, &transcript, checkpoint, session).await {
                     Ok(()) => {}
                     Err(error) if error.may_retry() => return Err(error),
                     // A result that cannot be used ends the job all the same: its keys are forgotten.
@@ -608,9 +624,15 @@ impl Worker {
     }
 
     /// Keeps the shared result if it is what the sums lead to.
-    async fn checked_result(&mut self, json: &str, transcript: &Digest, checkpoint: &str) -> Result<(), StepError> {
-        self.pin(None, checkpoint, None).await?;
-        self.catch_up(None, transcript, None).await?;
+    async fn checked_result(
+        &mut self,
+        json: &str,
+        transcript: &Digest,
+        checkpoint: &str,
+        session: Option<SessionParts>,
+    ) -> Result<(), StepError> {
+        self.pin(None, checkpoint, session.clone()).await?;
+        self.catch_up(None, transcript, session).await?;
         self.member.check_result(&self.job, json, transcript)?;
         self.keep_result(json).await
     }

@@ -138,6 +138,8 @@ pub enum Ask {
         outcome: Result<(String, Digest), String>,
         /// Head of the coordinator's whole journal, a signed note.
         checkpoint: String,
+        /// The session, with a result.
+        session: Option<SessionParts>,
     },
 }
 
@@ -633,6 +635,7 @@ pub fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
                 _ => Err(c.reason),
             },
             checkpoint: c.checkpoint,
+            session: c.session.map(session).transpose()?,
         },
     };
     Ok((id, ask))

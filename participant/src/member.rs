@@ -566,23 +566,33 @@ impl Member {
     /// Notes the end of a job and forgets what is not needed any more. Returns false if that was done before.
     pub fn close(&mut self, now: Timestamp, job: &JobId, outcome: Result<Digest, String>) -> Result<bool, MemberError> {
         if self.is_closed(job)? {
+            self.forget(job)?;
             return Ok(false);
         }
+        // Closed first: from here on nothing is answered, whatever is still there.
+        let (transcript, reason) = match outcome {
+            Ok(transcript) => (Some(transcript), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        self.note(now, job, &Note::Closed { transcript, reason })?;
+        self.forget(job)?;
+        Ok(true)
+    }
+
+    /// Removes what a closed job does not need any more.
+    fn forget(&mut self, job: &JobId) -> Result<(), MemberError> {
         self.vault.remove(job, CIPHERTEXT)?;
         self.vault.remove(job, budget::NOISED)?;
         // Without the key, what was sealed for this participant in the job stays sealed, whoever kept it.
-        if let Some(mut record) = self.record::<JobRecord>(job, RECORD)? {
+        if let Some(mut record) = self.record::<JobRecord>(job, RECORD)?
+            && record.sealing_key.is_some()
+        {
             record.sealing_key = None;
             record.beacon_nonce = [0; 32];
             record.check_secret = [0; 32];
             self.vault.put(job, RECORD, &encode(&record))?;
         }
         self.sessions.remove(job);
-        let (transcript, reason) = match outcome {
-            Ok(transcript) => (Some(transcript), None),
-            Err(reason) => (None, Some(reason)),
-        };
-        self.note(now, job, &Note::Closed { transcript, reason })?;
-        Ok(true)
+        Ok(())
     }
 }

@@ -79,7 +79,11 @@ impl DiskVault {
 
     fn path(&self, job: &JobId, name: &str) -> io::Result<PathBuf> {
         let folder = self.root.join(job.to_string());
-        private_folder(&folder)?;
+        if !folder.is_dir() {
+            private_folder(&folder)?;
+            // A new folder is durable once the one above it is.
+            File::open(&self.root)?.sync_all()?;
+        }
         Ok(folder.join(name))
     }
 }
@@ -116,9 +120,14 @@ impl Vault for DiskVault {
 
     fn append(&mut self, job: &JobId, name: &str, line: &str) -> io::Result<()> {
         let path = self.path(job, name)?;
-        let mut file = private(OpenOptions::new().create(true).append(true)).open(path)?;
+        let new = !path.exists();
+        let mut file = private(OpenOptions::new().create(true).append(true)).open(&path)?;
         file.write_all(format!("{line}\n").as_bytes())?;
-        file.sync_data()
+        file.sync_data()?;
+        match path.parent() {
+            Some(folder) if new => File::open(folder)?.sync_all(),
+            _ => Ok(()),
+        }
     }
 
     fn spool(&mut self, job: &JobId, name: &str) -> io::Result<Box<dyn Spool>> {

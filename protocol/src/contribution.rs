@@ -8,7 +8,8 @@ use haihe_privacy::{
     prg::SecretStream,
     seal::{SealError, SealingKey, seal},
     secure_sum::{
-        CheckKey, EncryptError, KeyShare, QuantiseError, Quantiser, Scheme, ShareSum, SumContext, check_slots,
+        CheckKey, Coding, EncryptError, KeyShare, QuantiseError, Quantiser, Scheme, ShareSum, SumContext, check_slots,
+        clip_coordinates,
     },
     sign::{Signature, SigningKey},
 };
@@ -106,7 +107,16 @@ pub fn noised<E: From<NoiseError>>(
     values: impl FnOnce() -> Result<Vec<f64>, E>,
 ) -> Result<Vec<u32>, E> {
     let noise = quantiser.draw(&mut SecretStream::new(&derive_seed(seed, "noise"), 0));
-    let values = values()?;
+    let mut values = values()?;
+    // Clamped, not refused: what refuses depends on the data. Entry by entry, no two vectors come further apart.
+    let mut rest = values.as_mut_slice();
+    for segment in quantiser.segments() {
+        let (part, later) = rest.split_at_mut(segment.len.min(rest.len()));
+        if let Coding::Fixed { bound } = segment.coding {
+            clip_coordinates(part, bound);
+        }
+        rest = later;
+    }
     let mut slots = vec![0; values.len()];
     let mut rounding = SecretStream::new(&derive_seed(seed, "noised rounding"), 0);
     quantiser.quantise(0, &values, &noise, &mut slots, &mut rounding)?;

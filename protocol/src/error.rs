@@ -250,6 +250,12 @@ pub enum Violation {
         /// Round.
         round: u64,
     },
+    /// A party will not go on, for reasons of its own.
+    #[error("{party} cannot go on with this job; its own log says why")]
+    CannotGoOn {
+        /// Who.
+        party: PartyId,
+    },
     /// An announced sum does not fit the tags of the contributions: it is another, or a contributor's tag is wrong.
     #[error(
         "the sum that the coordinator announced for round {round} is not the sum of the contributions and their tags"
@@ -460,6 +466,7 @@ impl Violation {
             | V::SecondContribution { party, .. }
             | V::NotInCommittee { party }
             | V::MalformedAnswer { party }
+            | V::CannotGoOn { party }
             | V::PinnedJournal { party }
             | V::ShareDigest { party }
             | V::OtherRound { party, .. }

@@ -93,7 +93,8 @@ impl Witness {
             return Err(Violation::OtherHistory { round, got: spec.previous, known: self.transcript });
         }
         match &self.state {
-            State::Learning(plan) if plan.task() == *task => Ok(()),
+            // Word for word: another spelling would be another question to a vault and a ledger.
+            State::Learning(plan) if plan.task() == *task && task.to_json() == spec.task_json => Ok(()),
             _ => Err(Violation::UnexpectedTask { round }),
         }
     }

@@ -370,6 +370,9 @@ fn closed_rounds() {
     for at in [0, s.closed.sum.len() - 1] {
         assert_eq!(witnessed(|c| c.sum[at] += 1).expect_err("refused"), Violation::WrongSum { round: 1 });
     }
+    // What the tag cannot tell from the true entry is more than three parties can bring.
+    let p = haihe_privacy::secure_sum::check::MODULUS;
+    assert_eq!(witnessed(|c| c.sum[0] += p).expect_err("refused"), Violation::WrongSum { round: 1 });
     assert_eq!(witnessed(|c| c.sum.push(0)).expect_err("refused"), Violation::WrongSum { round: 1 });
     assert_eq!(witnessed(|c| c.sum.clear()).expect_err("refused"), Violation::WrongSum { round: 1 });
     assert_eq!(
@@ -419,6 +422,10 @@ fn questions_must_follow_from_the_sums() {
     assert_eq!(witness.check(&s.round, &other), Err(Violation::UnexpectedTask { round: 1 }));
     let round = RoundSpec { previous: Digest::from_bytes([0; 32]), ..s.round.clone() };
     assert!(matches!(witness.check(&round, &task), Err(Violation::OtherHistory { .. })));
+    // The same question in another spelling would be another one to a ledger: fresh noise for it would be one release more.
+    let round = RoundSpec { task_json: format!(" {}", s.round.task_json), ..s.round.clone() };
+    assert_eq!(Task::from_json(&round.task_json), Some(task.clone()));
+    assert_eq!(witness.check(&round, &task), Err(Violation::UnexpectedTask { round: 1 }));
     assert_eq!(witness.check_result("{}", &s.session.digest()), Err(Violation::WrongResult));
 }
 
@@ -429,6 +436,10 @@ fn objections() {
     let good = Objection::signed(&s.session, 1, s.party(0), &violation, &s.keys[0]);
     assert_eq!(good.against, Fault::Participant(s.party(1)));
     assert!(Verified::objection(good.clone(), &s.session).is_ok());
+    let own = Violation::CannotGoOn { party: s.party(0) };
+    let own = Objection::signed(&s.session, 1, s.party(0), &own, &s.keys[0]);
+    assert_eq!(own.against, Fault::Participant(s.party(0)), "nobody else is blamed");
+    assert!(Verified::objection(own, &s.session).is_ok());
     let changed = |change: fn(&mut Objection)| {
         let mut objection = good.clone();
         change(&mut objection);

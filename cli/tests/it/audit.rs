@@ -83,7 +83,8 @@ fn no_honest_journal_is_accused() {
     let mut lost = 0;
     for seed in 0..6 {
         let party = PartyId::new(["bj", "he", "tj"][seed as usize % 3]).expect("a party id");
-        let silent = Fault::Silent { party: party.clone(), from_round: 1 + seed, rounds: 1, during: During::Everything };
+        let silent =
+            Fault::Silent { party: party.clone(), from_round: 1 + seed, rounds: 1, during: During::Everything };
         let crash = Fault::CoordinatorCrash { entry: 10 + 7 * seed, written: seed % 2 == 0, down_ms: 5_000 };
         let faults = vec![silent, crash, Fault::Delay { message: 20 + 9 * seed, by_ms: 30_000 }];
         let (journal, authority, sums) = match simulate(seed, faults) {

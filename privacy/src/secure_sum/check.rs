@@ -10,7 +10,7 @@
 //! so that the digits of the summed tags give `<r, sum> + (the pads of those who contributed)`. This is the polynomial-free
 //! form of the MAC of Carter and Wegman (JCSS 22, 1981): r is used once, and the pads hide `<r, sum>`, so a coordinator that
 //! has seen the sum knows nothing about r. Another sum, or the same sum announced for other contributors, passes with
-//! probability 1/p for one attempt, and an attempt that fails is seen. The sum's tag tells the coordinator nothing that the
+//! probability 1/p for one attempt, and an attempt that fails is seen. (Entries are far below p: larger ones are refused.) The sum's tag tells the coordinator nothing that the
 //! sum does not.
 //!
 //! Whoever has the key can forge: a participant that gives it to the coordinator gives up this check, not privacy.
@@ -104,10 +104,15 @@ impl CheckKey {
         (0..check_slots(value_bits) as u32).map(|digit| ((tag >> (digit * value_bits)) & mask) as u32).collect()
     }
 
-    /// Whether `sum` is what the parties with indices `contributors` contributed together. Its last slots are the sum of
-    /// their tags.
+    /// Whether `sum` is what the parties with indices `contributors`, each named once, contributed together. Its last slots
+    /// are the sum of their tags.
     pub fn verify(&self, round: &Digest, sum: &[u64], contributors: &[u32], value_bits: u32) -> bool {
         let Some(dimension) = sum.len().checked_sub(check_slots(value_bits)) else { return false };
+        // The tag counts modulo p: entries beyond what the contributors can bring would pass for smaller ones.
+        let largest = contributors.len() as u64 * u64::from(u32::MAX >> (32 - value_bits));
+        if sum.iter().any(|&entry| entry > largest) {
+            return false;
+        }
         let (values, digits) = sum.split_at(dimension);
         let mut tag = self.tag(round);
         tag.absorb(values.iter().copied());
@@ -210,6 +215,9 @@ mod tests {
             let mut wrong = sum.clone();
             wrong[at.index(sum.len())] += change;
             prop_assert!(!key.verify(&round(1), &wrong, &all, bits), "one entry changed");
+            let mut wrong = sum.clone();
+            wrong[at.index(sum.len())] += MODULUS * (1 + change % 7);
+            prop_assert!(!key.verify(&round(1), &wrong, &all, bits), "one entry changed by a multiple of p");
             prop_assert!(!key.verify(&round(1), &sum[..sum.len() - 1], &all, bits), "one entry missing");
             prop_assert!(!CheckKey::from_bytes([1; 32]).verify(&round(1), &sum, &all, bits), "another key");
         }

@@ -75,7 +75,8 @@ impl Job {
             Event::RoundLost { absent, .. } => self.apply_lost(absent),
             Event::JobFinished { result_json, .. } => {
                 let transcript = self.running().map(|r| r.transcript).unwrap_or_else(Entry::genesis);
-                self.phase = Phase::Finished { result_json, at, transcript };
+                let session = self.running().map(|r| Box::new(r.session.clone()));
+                self.phase = Phase::Finished { result_json, at, transcript, session };
             }
             Event::JobFailed { reason } => self.phase = Phase::Stopped { reason, cancelled: false, at },
             Event::JobCancelled { by, reason } => {

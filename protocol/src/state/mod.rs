@@ -202,6 +202,8 @@ pub enum Phase {
         at: Timestamp,
         /// Transcript of the last round.
         transcript: Digest,
+        /// For parties that missed every round.
+        session: Option<Box<Session>>,
     },
     /// Failed or cancelled.
     Stopped {
@@ -320,6 +322,8 @@ pub enum Directive {
     Closed {
         /// `Ok` with the result's JSON and last transcript, or why it stopped.
         outcome: Result<(String, Digest), (bool, String)>,
+        /// With a result: the session, for participants that have not pinned it.
+        session: Option<Box<Session>>,
     },
 }
 

@@ -211,13 +211,13 @@ impl Job {
             }
             Phase::Finished { .. } if !self.members.contains(party) => {
                 let reason = "the job finished without this party; its result is not for it".to_owned();
-                Directive::Closed { outcome: Err((false, reason)) }
+                Directive::Closed { outcome: Err((false, reason)), session: None }
             }
-            Phase::Finished { result_json, transcript, .. } => {
-                Directive::Closed { outcome: Ok((result_json.clone(), *transcript)) }
+            Phase::Finished { result_json, transcript, session, .. } => {
+                Directive::Closed { outcome: Ok((result_json.clone(), *transcript)), session: session.clone() }
             }
             Phase::Stopped { reason, cancelled, .. } => {
-                Directive::Closed { outcome: Err((*cancelled, reason.clone())) }
+                Directive::Closed { outcome: Err((*cancelled, reason.clone())), session: None }
             }
         }
     }

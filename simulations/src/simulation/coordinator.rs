@@ -376,7 +376,8 @@ impl Coordinator {
                     checkpoint: checkpoint?,
                 })
             }
-            Directive::Closed { outcome } => Some(Ask::Closed {
+            Directive::Closed { outcome, session } => Some(Ask::Closed {
+                session: session.map(|s| self.parts(&s)),
                 outcome: match outcome {
                     Ok((json, transcript)) => Ok((json.into(), transcript)),
                     Err((_, reason)) => Err(reason),

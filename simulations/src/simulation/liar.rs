@@ -162,7 +162,7 @@ impl Liar {
                     lied = true;
                 }
             }
-            Ask::Closed { outcome, checkpoint } => {
+            Ask::Closed { outcome, checkpoint, .. } => {
                 lied |= self.other_journal(checkpoint, u64::MAX, to, identity, journal);
                 let lie = self.lies(to, |c| if let Cheat::Result { lie, .. } = c { Some(*lie) } else { None });
                 if let (Some(lie), Ok((json, transcript))) = (lie, outcome) {

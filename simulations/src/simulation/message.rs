@@ -38,6 +38,7 @@ pub(super) enum Ask {
     Closed {
         outcome: Result<(Arc<str>, Digest), String>,
         checkpoint: Arc<str>,
+        session: Option<Arc<SessionParts>>,
     },
 }
 
@@ -57,7 +58,7 @@ impl Ask {
             Ask::Contribute { spec, session, checkpoint, .. } | Ask::Answer { spec, session, checkpoint, .. } => {
                 Some((Some(spec.round), checkpoint, Some(session.as_ref().clone())))
             }
-            Ask::Closed { checkpoint, .. } => Some((None, checkpoint, None)),
+            Ask::Closed { checkpoint, session, .. } => Some((None, checkpoint, session.as_deref().cloned())),
             Ask::Offer { .. } | Ask::Confirm(_) => None,
         }
     }
@@ -68,7 +69,9 @@ impl Ask {
             Ask::Contribute { spec, session, .. } | Ask::Answer { spec, session, .. } => {
                 Some((Some(spec.round), spec.previous, Some(session.as_ref().clone())))
             }
-            Ask::Closed { outcome: Ok((_, transcript)), .. } => Some((None, *transcript, None)),
+            Ask::Closed { outcome: Ok((_, transcript)), session, .. } => {
+                Some((None, *transcript, session.as_deref().cloned()))
+            }
             _ => None,
         }
     }
@@ -151,9 +154,9 @@ impl Message {
     pub(super) fn inside(&self) -> Option<(&'static str, u64)> {
         match self {
             Message::Ask { ask, .. } => match ask.as_ref() {
-                Ask::Contribute { checkpoint, .. } | Ask::Answer { checkpoint, .. } | Ask::Closed { checkpoint, .. } => {
-                    Some(("checkpoint", checkpoint.len() as u64))
-                }
+                Ask::Contribute { checkpoint, .. }
+                | Ask::Answer { checkpoint, .. }
+                | Ask::Closed { checkpoint, .. } => Some(("checkpoint", checkpoint.len() as u64)),
                 Ask::Offer { .. } | Ask::Confirm(_) => None,
             },
             Message::Said { said: Said::Confirm(c), .. } => {

@@ -220,20 +220,26 @@ impl Task {
         }
     }
 
-    /// Largest absolute value of an entry: a row adds at most 1 to a count, and a firm at most the clip to anything.
-    fn bound(&self, block: &Block) -> f64 {
+    /// Largest absolute value of an entry; what is beyond is clamped. `rows` is a sum of clipped rows, so that there are
+    /// `rows / rows_per_firm` firms or a few more, and each adds at most the clip.
+    fn bound(&self, block: &Block, noise: &NoisyOptions) -> f64 {
         match self {
-            Task::Profile => MAX_ROWS * block.clip.min(1.0),
-            Task::LabelCounts { rows, .. } | Task::Evaluation { rows, .. } => rows * block.clip.min(1.0),
-            Task::Regression { rows, .. } => rows * block.clip,
+            Task::Profile => MAX_ROWS,
+            Task::LabelCounts { rows, .. } | Task::Evaluation { rows, .. } => {
+                rows * (block.clip / noise.rows_per_firm).max(1.0)
+            }
+            Task::Regression { rows, .. } => rows * block.clip / noise.rows_per_firm,
         }
     }
 
     /// The layout of the vector that answers the task.
     pub(crate) fn segments(&self, spec: &JobSpec) -> Result<Vec<Segment>, ScorecardError> {
         let noise = &options(spec)?.noise;
-        let segment =
-            |b: Block| Segment { coding: Coding::Fixed { bound: self.bound(&b).max(1.0) }, name: b.name, len: b.len };
+        let segment = |b: Block| Segment {
+            coding: Coding::Fixed { bound: self.bound(&b, noise).max(1.0) },
+            name: b.name,
+            len: b.len,
+        };
         Ok(self.blocks(spec, noise).into_iter().map(segment).collect())
     }
 
