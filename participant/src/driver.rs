@@ -380,14 +380,14 @@ async fn work(participant: Arc<Participant>, link: Link, job: JobId, mut asks: w
             let Some(done) = until_superseded(&mut asks, worker.follow(ask)).await else { continue };
             let Err(error) = done else { break };
             if !error.may_retry() {
-                if let Some(round) = round {
-                    // Nobody is to wait for a party that will not go on.
-                    let party = worker.participant.party().clone();
-                    match &error {
-                        StepError::Member(MemberError::Violation(violation)) => worker.object(round, violation).await,
-                        StepError::Member(MemberError::Closed) => {}
-                        _ => worker.object(round, &Violation::CannotGoOn { party }).await,
+                let party = worker.participant.party().clone();
+                match (&error, round) {
+                    (StepError::Member(MemberError::Violation(violation)), round) => {
+                        worker.object(round.unwrap_or(0), violation).await;
                     }
+                    (StepError::Member(MemberError::Closed), _) | (_, None) => {}
+                    // Nobody is to wait for a party that will not go on.
+                    (_, Some(round)) => worker.object(round, &Violation::CannotGoOn { party }).await,
                 }
                 tracing::error!(job = %job.short(), %error, "refused to go on with this step");
                 break;
@@ -597,6 +597,9 @@ impl Worker {
                     // A result that cannot be used ends the job all the same: its keys are forgotten.
                     Err(error) => {
                         tracing::error!(%job, %error, "the result is not kept");
+                        if let StepError::Member(MemberError::Violation(violation)) = &error {
+                            self.object(u64::MAX, violation).await;
+                        }
                         self.member.close(now(), &self.job, Err(format!("the result cannot be used: {error}")))?;
                         self.loaded = None;
                         return Ok(());

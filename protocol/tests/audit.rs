@@ -509,13 +509,13 @@ fn contributions() {
     alter(signed, |c| c.signature = bad_signature());
     alter("a ciphertext of", |c| c.ciphertext_bytes += 1);
     alter("shares", |c| c.share_digests.truncate(1));
-    alter("another specification", |c| c.spec = nines());
-    alter("stale", |c| c.round -= 1);
+    alter("signed something else than round", |c| c.spec = nines());
+    alter("signed something else than round", |c| c.round -= 1);
     alter("not in the roster", |c| c.party = id("sx"));
     caught("contribution_accepted", 4, "bytes must be", with!(ContributionAccepted { bytes }, *bytes += 1));
     let event = |nth| story().events[story().nth("contribution_accepted", nth)].1.clone();
     invented(event(3), ("contribution_accepted", 4), "led to nothing");
-    invented(event(0), ("contribution_accepted", 4), "stale");
+    invented(event(0), ("contribution_accepted", 4), "signed something else than round");
     // Signed by its party, over another history.
     let resign = |c: &mut Contribution| {
         c.journal.root = RootHash::from_bytes([9; 32]);

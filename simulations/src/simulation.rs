@@ -526,7 +526,6 @@ impl Federation {
             Err(error) => {
                 self.parties[party].outstanding = None;
                 if let MemberError::Violation(violation) = &error
-                    && matches!(ask, Ask::Contribute { .. } | Ask::Answer { .. })
                     && let Some(said) = self.parties[party].object(self.now, &self.job, ask.round(), violation)
                 {
                     self.count += 1;
