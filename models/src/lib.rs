@@ -27,6 +27,7 @@ pub mod adaptation;
 pub mod binning;
 pub mod clipped;
 pub mod export;
+pub mod firm;
 pub mod glm;
 pub mod grid;
 pub mod metrics;

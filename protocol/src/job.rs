@@ -12,6 +12,7 @@ use crate::{
         scorecard::{ScorecardOptions, noised::PrivacyOptions},
     },
     id::PartyId,
+    vertical::{ScoringOptions, VerticalOptions},
 };
 
 /// Largest job file, in bytes.
@@ -23,7 +24,8 @@ pub const MAX_JOB_BYTES: usize = 1 << 20;
 pub struct JobSpec {
     /// Name and parties.
     pub job: JobHead,
-    /// Where each participant finds its rows.
+    /// Where each participant finds its rows; absent in a vertical job, where each holder has its own view.
+    #[serde(default)]
     pub data: DataSpec,
     /// How vectors are added.
     #[serde(default)]
@@ -35,6 +37,10 @@ pub struct JobSpec {
     pub privacy: Option<PrivacyOptions>,
     /// Present if the job learns a credit scorecard.
     pub scorecard: Option<ScorecardOptions>,
+    /// Present if the parties hold different columns of the same firms.
+    pub vertical: Option<VerticalOptions>,
+    /// Present if they score firms with a model that they learned before.
+    pub scoring: Option<ScoringOptions>,
 }
 
 /// Name and parties of a job.
@@ -50,7 +56,7 @@ pub struct JobHead {
 }
 
 /// The view that every participant maps to its own files.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSpec {
     /// Name of the view.
@@ -132,6 +138,10 @@ impl Default for Deadlines {
 pub enum JobKind {
     /// A credit scorecard over horizontally split firms.
     Scorecard,
+    /// A credit scorecard over vertically split firms.
+    JointScorecard,
+    /// Scores of firms from a joint scorecard.
+    JointScoring,
 }
 
 impl JobKind {
@@ -139,6 +149,8 @@ impl JobKind {
     pub fn as_str(self) -> &'static str {
         match self {
             JobKind::Scorecard => "scorecard",
+            JobKind::JointScorecard => "joint_scorecard",
+            JobKind::JointScoring => "joint_scoring",
         }
     }
 }
@@ -185,7 +197,7 @@ pub enum JobProblem {
         parties: u32,
     },
     /// No kind of model.
-    #[error("the job says nothing to learn: add the table [scorecard]")]
+    #[error("the job says nothing to learn: add the table [scorecard] or [vertical]")]
     NoKind,
     /// No column.
     #[error("data.columns is empty")]
@@ -247,12 +259,17 @@ impl JobSpec {
 
     /// What the job learns.
     pub fn kind(&self) -> JobKind {
-        JobKind::Scorecard
+        match (&self.vertical, &self.scoring) {
+            (Some(_), None) => JobKind::JointScorecard,
+            (_, Some(_)) => JobKind::JointScoring,
+            _ => JobKind::Scorecard,
+        }
     }
 
-    /// Fewest contributions that a sum may have.
+    /// Fewest parties that a job may run with, and fewest contributions that a sum may have.
     pub fn min_parties(&self) -> u32 {
-        self.job.min_parties.unwrap_or(self.job.parties.len() as u32)
+        let absent = self.scoring.as_ref().map_or(0, |s| s.may_be_absent.len()) as u32;
+        self.job.min_parties.unwrap_or((self.job.parties.len() as u32).saturating_sub(absent))
     }
 
     /// The committee rule for a roster of `parties`.
@@ -262,18 +279,27 @@ impl JobSpec {
 
     fn problems(&self) -> Vec<JobProblem> {
         let mut found = Vec::new();
-        for (key, text, max) in [
-            ("job.name", &self.job.name, 64),
-            ("data.view", &self.data.view, 128),
-            ("data.key", &self.data.key, 128),
-            ("data.label", &self.data.label, 128),
-        ] {
+        let length = |key: &str, text: &str, max: usize, found: &mut Vec<JobProblem>| {
             if text.is_empty() || text.chars().count() > max {
                 found.push(JobProblem::Length { key: key.to_owned(), max });
             }
+        };
+        length("job.name", &self.job.name, 64, &mut found);
+        self.repeated_parties(&mut found);
+        match &self.vertical {
+            Some(vertical) => self.vertical_problems(vertical, &mut found),
+            None => {
+                if self.scoring.is_some() {
+                    let detail = "needs [vertical], which says who holds which columns".to_owned();
+                    found.push(JobProblem::Option { table: "scoring".to_owned(), detail });
+                }
+                length("data.view", &self.data.view, 128, &mut found);
+                length("data.key", &self.data.key, 128, &mut found);
+                length("data.label", &self.data.label, 128, &mut found);
+                self.party_problems(&mut found);
+                self.column_problems(&mut found);
+            }
         }
-        self.party_problems(&mut found);
-        self.column_problems(&mut found);
         if !(8..=32).contains(&self.secure_sum.value_bits) {
             found.push(JobProblem::Range {
                 key: "secure_sum.value_bits",
@@ -297,7 +323,8 @@ impl JobSpec {
             found.push(JobProblem::Range { key: "deadlines.attempts", got, allowed: "1 to 100" });
         }
         match &self.scorecard {
-            None => found.push(JobProblem::NoKind),
+            None if self.vertical.is_none() => found.push(JobProblem::NoKind),
+            None => {}
             Some(options) => options.problems(self.job.parties.len(), &mut found),
         }
         self.privacy_problems(&mut found);
@@ -334,13 +361,35 @@ impl JobSpec {
         }
     }
 
-    fn party_problems(&self, found: &mut Vec<JobProblem>) {
+    fn repeated_parties(&self, found: &mut Vec<JobProblem>) {
         let mut seen = BTreeSet::new();
         for party in &self.job.parties {
             if !seen.insert(party) {
                 found.push(JobProblem::PartyTwice(party.clone()));
             }
         }
+    }
+
+    fn vertical_problems(&self, vertical: &VerticalOptions, found: &mut Vec<JobProblem>) {
+        vertical.problems(&self.job.parties, self.scoring.as_ref(), found);
+        let besides = [
+            ("data", self.data != DataSpec::default()),
+            ("scorecard", self.scorecard.is_some()),
+            ("privacy", self.privacy.is_some()),
+        ];
+        for (table, _) in besides.into_iter().filter(|(_, present)| *present) {
+            let detail =
+                "cannot stand beside [vertical]: each holder has its own view, and [vertical] says what is learned";
+            found.push(JobProblem::Option { table: table.to_owned(), detail: detail.to_owned() });
+        }
+        if self.job.min_parties.is_some() {
+            let detail =
+                "a vertical job needs all its parties; [scoring] may_be_absent names those whom a score can do without";
+            found.push(JobProblem::Option { table: "job.min_parties".to_owned(), detail: detail.to_owned() });
+        }
+    }
+
+    fn party_problems(&self, found: &mut Vec<JobProblem>) {
         let parties = self.job.parties.len() as u32;
         match self.committee_rule(parties) {
             Err(e) => found.push(e.into()),

@@ -9,7 +9,7 @@
 //! * [`state`]: the coordinator's side as decide/apply over [`journal`] events; [`checkpoint`]: the journal as a Merkle log.
 //! * [`contribution`]: the participant's side of one round; [`witness`]: what it makes of the opened sums, checked with a
 //!   key that [`check`] keeps from the coordinator.
-//! * [`horizontal`]: what is computed, round by round.
+//! * [`horizontal`]: what is computed, round by round; [`vertical`]: the same where parties hold different columns.
 //! * [`audit`]: whether a whole journal could have come about like this, checked by whoever holds it.
 
 pub mod audit;
@@ -25,4 +25,5 @@ pub mod message;
 pub mod roster;
 pub mod state;
 pub mod verified;
+pub mod vertical;
 pub mod witness;
