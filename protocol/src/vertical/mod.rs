@@ -2,9 +2,10 @@
 //!
 //! A vertical job is a sequence of exchanges. In each one every participant sends one parcel: an [`Announcement`] for all
 //! and sealed letters for some. What a participant says next follows from what it received, its own rows and one secret
-//! seed ([`Step`]); the coordinator relays and sees sizes.
+//! seed ([`work::Work`]); the coordinator relays and sees sizes.
 
 mod options;
+pub mod work;
 
 pub use options::{
     AlignmentOptions, Encoding, EncodingOptions, FitOptions, HolderSpec, MAX_FIRMS, MAX_HOLDERS, Optimiser,
