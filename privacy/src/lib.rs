@@ -2,6 +2,7 @@
 //!
 //! * [`secure_sum`]: the sum of many parties' vectors, where nobody sees more than the sum;
 //! * [`dp`]: differential privacy, the noise in that sum and the account of what it costs;
+//! * [`pairwise`]: sums over a few parties that all stay, opened to one of them;
 //! * [`seal`]: sealing a message for one party (RFC 9180 HPKE);
 //! * [`sign`], [`identity`]: who says so (Ed25519, X.509);
 //! * [`digest`]: transcripts, the only way in which this project hashes structured data;
@@ -17,6 +18,7 @@ pub mod digest;
 pub mod dp;
 pub mod identity;
 pub mod log;
+pub mod pairwise;
 pub mod prg;
 pub mod ring;
 pub mod seal;
