@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haihe_models::{scorecard::ScalingOptions, table::ColumnSpec};
+use haihe_models::{
+    scorecard::ScalingOptions,
+    table::ColumnSpec,
+    vertical::{SolverOptions, woe::WoeOptions},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -32,8 +36,14 @@ pub struct VerticalOptions {
     pub alignment: AlignmentOptions,
     /// How columns become numbers.
     #[serde(default)]
-    pub encoding: EncodingOptions,
-    /// How the regression is fitted.
+    pub encoding: Encoding,
+    /// How columns are binned, with `encoding = "woe"`.
+    #[serde(default)]
+    pub woe: WoeOptions,
+    /// The regression: penalty, passes, tolerance, weights.
+    #[serde(default)]
+    pub regression: SolverOptions,
+    /// How it is fitted.
     #[serde(default)]
     pub fit: FitOptions,
     /// How log-odds become points.
@@ -92,48 +102,6 @@ pub enum Encoding {
     Standardise,
 }
 
-/// The table `[vertical.encoding]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EncodingOptions {
-    /// How.
-    pub kind: Encoding,
-    /// Most bins of a column, without the ones for missing and other values.
-    pub max_bins: usize,
-    /// Bins that a column is cut into before any label is looked at.
-    pub fine_bins: usize,
-    /// Fewest good and fewest bad firms of a bin: counts below it are shown to nobody.
-    pub min_count: u64,
-    /// Bad rates must rise or fall with the value.
-    pub monotone: bool,
-    /// Least information value of a column.
-    pub min_information_value: f64,
-}
-
-impl Default for EncodingOptions {
-    fn default() -> Self {
-        Self {
-            kind: Encoding::Woe,
-            max_bins: 10,
-            fine_bins: 20,
-            min_count: 5,
-            monotone: true,
-            min_information_value: 0.02,
-        }
-    }
-}
-
-/// How firms are weighted in the regression.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Weights {
-    /// All alike.
-    #[default]
-    None,
-    /// Good and bad firms weigh the same in total.
-    Balanced,
-}
-
 /// How the loss is minimised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -149,14 +117,6 @@ pub enum Optimiser {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FitOptions {
-    /// L2 penalty: `ridge / 2 |w|^2` beside the sum of the losses.
-    pub ridge: f64,
-    /// Most passes.
-    pub max_passes: u32,
-    /// The fit has converged when the predicted decrease of the mean loss is below this.
-    pub tolerance: f64,
-    /// Weights of the firms.
-    pub weights: Weights,
     /// How the loss is minimised.
     pub optimiser: Optimiser,
     /// Firms of a minibatch.
@@ -170,10 +130,6 @@ pub struct FitOptions {
 impl Default for FitOptions {
     fn default() -> Self {
         Self {
-            ridge: 1.0,
-            max_passes: 60,
-            tolerance: 1e-9,
-            weights: Weights::None,
             optimiser: Optimiser::FullBatch,
             batch_rows: 65_536,
             validation_share: 0.0,
@@ -258,18 +214,17 @@ impl VerticalOptions {
                 option(table, format!("{key} = {got} is out of range: {low} to {high}"));
             }
         };
-        let (a, e, f) = (&self.alignment, &self.encoding, &self.fit);
+        let (a, f) = (&self.alignment, &self.fit);
         range("vertical.alignment.max_firms", a.max_firms as f64, 1.0, MAX_FIRMS as f64);
         range("vertical.alignment.min_common", a.min_common as f64, 10.0, a.max_firms as f64);
-        range("vertical.encoding.max_bins", e.max_bins as f64, 2.0, 100.0);
-        range("vertical.encoding.fine_bins", e.fine_bins as f64, e.max_bins.min(200) as f64, 200.0);
-        range("vertical.encoding.min_count", e.min_count as f64, 3.0, 1e6);
-        range("vertical.encoding.min_information_value", e.min_information_value, 0.0, 10.0);
-        range("vertical.fit.ridge", f.ridge, 1e-6, 1e9);
-        range("vertical.fit.max_passes", f64::from(f.max_passes), 1.0, 10_000.0);
-        range("vertical.fit.tolerance", f.tolerance, 1e-15, 0.1);
         range("vertical.fit.batch_rows", f.batch_rows as f64, 1000.0, 1e9);
         range("vertical.fit.validation_share", f.validation_share, 0.0, 0.5);
+        if let Err(error) = self.woe.validate() {
+            option("vertical.woe", error.to_string());
+        }
+        if let Err(error) = self.regression.validate() {
+            option("vertical.regression", error.to_string());
+        }
         if let Err(error) = self.scaling.validate() {
             option("vertical.scaling", error.to_string());
         }

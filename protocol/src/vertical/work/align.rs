@@ -1,0 +1,154 @@
+//! First part of every vertical job: the parties find the firms that all of them have, and put their rows in one order.
+//!
+//! | exchange | what is sent |
+//! |---|---|
+//! | 1 | announced: number of firms and commitment to them; a seed to every feature holder with a higher index |
+//! | 2 .. 2N + 1 | the letters of [`haihe_privacy::align`] |
+
+use haihe_models::firm::read_keys;
+use haihe_privacy::{
+    align::{AlignError, Aligner as _, Alignment, InputCommitment, Letter as Passed, Outcome, Ring, Secret, Terms},
+    digest::Digest,
+    pairwise::PairSeed,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    StepError,
+    context::{Context, threads},
+};
+use crate::vertical::{Letter, Outbox};
+
+/// What a party announces of its firms before a key of them is used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirmsAnnounced {
+    /// How many.
+    pub firms: u32,
+    /// Root of the Merkle tree over salted hashes of their keys (`haihe_privacy::align::InputCommitment`).
+    pub commitment: Digest,
+}
+
+/// What is remembered while firms are aligned.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Aligning {
+    /// Announced sizes, once all have announced.
+    sizes: Vec<u32>,
+    /// Seeds shared with the other feature holders.
+    pub pairs: Vec<(usize, [u8; 32])>,
+    /// A letter to oneself.
+    kept: Vec<(u32, Vec<u8>)>,
+}
+
+/// A party's own rows of the common firms, in the common order.
+pub(super) type Rows = Vec<u32>;
+
+pub(super) enum Aligned {
+    /// Not yet; this is sent.
+    More(Aligning, Outbox),
+    /// Done: nothing was sent yet in this exchange.
+    Rows(Aligning, Rows),
+}
+
+fn secret(c: &Context<'_>) -> Secret {
+    Secret::new(c.purpose_at("align", 0), c.me() as u32, c.secret("align"))
+}
+
+fn keys(c: &Context<'_>) -> Result<Vec<String>, StepError> {
+    read_keys(c.options.alignment.key_kind, &c.firms.keys).map_err(|problems| c.own(problems))
+}
+
+fn named(c: &Context<'_>, error: AlignError) -> StepError {
+    match error.culprit() {
+        Some(party) if (party as usize) < c.place.parties.len() => c.peer(party as usize, error),
+        _ => c.own(error),
+    }
+}
+
+impl Aligning {
+    /// Exchange 1.
+    pub fn begin(c: &mut Context<'_>) -> Result<(Self, Outbox), StepError> {
+        let InputCommitment { size, root } = secret(c).commit(&keys(c)?).map_err(|e| named(c, e))?;
+        let announced = FirmsAnnounced { firms: size, commitment: Digest::from_bytes(*root.as_bytes()) };
+        let mut outbox = Outbox::default();
+        outbox.announcement.phase = "align: announce".to_owned();
+        outbox.announcement.body_json = serde_json::to_string(&announced).expect("plain data");
+        if !c.is_label_holder() {
+            for other in c.feature_holders().into_iter().filter(|o| *o > c.me()) {
+                let body = c.pair_seed(other).expose_bytes().to_vec();
+                outbox.letters.push(Letter { to: vec![other], body });
+            }
+        }
+        Ok((Self { sizes: Vec::new(), pairs: Vec::new(), kept: Vec::new() }, outbox))
+    }
+
+    fn terms(&self, c: &Context<'_>) -> Result<Terms, StepError> {
+        let ring = Ring::new(c.place.parties.len() as u32, c.label_holder as u32).map_err(|e| c.job(e))?;
+        let least = if c.spec.scoring.is_some() { 1 } else { c.options.alignment.min_common };
+        let bounded = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let maximum = bounded(c.options.alignment.max_firms);
+        Ok(Terms { session: c.purpose_at("align", 0), ring, minimum: bounded(least), maximum })
+    }
+
+    /// Reads what all announced, and the seeds.
+    fn hear(&mut self, c: &Context<'_>) -> Result<(), StepError> {
+        for (party, announcement) in c.inbox.announcements.iter().enumerate() {
+            let announced: FirmsAnnounced = serde_json::from_str(&announcement.body_json)
+                .map_err(|_| c.peer(party, "announced nothing of its firms"))?;
+            self.sizes.push(announced.firms);
+        }
+        if c.is_label_holder() {
+            return Ok(());
+        }
+        for other in c.feature_holders().into_iter().filter(|o| *o != c.me()) {
+            let seed = if other > c.me() {
+                *c.pair_seed(other).expose_bytes()
+            } else {
+                c.body(other, "seed of the pair")?.try_into().map_err(|_| c.peer(other, "its seed has no 32 bytes"))?
+            };
+            self.pairs.push((other, seed));
+        }
+        Ok(())
+    }
+
+    /// Exchanges 2 to 2N + 1, and the end.
+    pub fn step(mut self, c: &mut Context<'_>) -> Result<Aligned, StepError> {
+        let number = (c.exchange - 1) as u32;
+        if number == 1 {
+            self.hear(c)?;
+        }
+        let (terms, me) = (self.terms(c)?, c.me() as u32);
+        let alignment =
+            Alignment::new(terms, self.sizes.clone(), secret(c), threads()).map_err(|error| named(c, error))?;
+        let mut inbox: Vec<Passed> =
+            self.kept.drain(..).map(|(from, bytes)| Passed { from, to: me, bytes }).collect();
+        if number > 1 {
+            let letters = c.inbox.letters.iter();
+            inbox.extend(letters.map(|(from, body)| Passed { from: *from as u32, to: me, bytes: body.clone() }));
+        }
+        let own = if number == 1 { keys(c)? } else { Vec::new() };
+        let phase = format!("align {number}/{}", alignment.exchanges());
+        let progress = &mut *c.progress;
+        let step = alignment.step(number, &own, &inbox, &mut |done, of| progress(&phase, done, of));
+        match step.map_err(|error| named(c, error))? {
+            Outcome::Rows(rows) => Ok(Aligned::Rows(self, rows)),
+            Outcome::Send(letters) => {
+                let mut outbox = Outbox::default();
+                outbox.announcement.phase = phase;
+                for letter in letters {
+                    if letter.to == me {
+                        self.kept.push((me, letter.bytes));
+                    } else {
+                        outbox.letters.push(Letter { to: vec![letter.to as usize], body: letter.bytes });
+                    }
+                }
+                Ok(Aligned::More(self, outbox))
+            }
+        }
+    }
+
+    /// The seeds as masks take them.
+    pub fn pair_seeds(pairs: &[(usize, [u8; 32])]) -> Vec<(usize, PairSeed)> {
+        pairs.iter().map(|(other, seed)| (*other, PairSeed::from_bytes(*seed))).collect()
+    }
+}

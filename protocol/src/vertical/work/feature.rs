@@ -1,0 +1,294 @@
+//! The feature holder's side, after the firms are aligned.
+
+use std::num::NonZeroUsize;
+
+use haihe_models::vertical::{
+    Direction, Encoded, Encoder, FeatureHolder, Features, VALUE_LIMIT,
+    feature_holder::FeatureState,
+    gradient_from_products,
+    score::Block,
+    woe,
+};
+use haihe_privacy::{
+    linear::{EncodedMatrix, EncryptedVector, LinearParameters, Masking, PublicKey, Tiling, centre, multiply, unmask},
+    pairwise::Masks,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Kept, StepError, Turn,
+    align::{Aligning, Rows},
+    context::{Context, threads, to_all},
+    letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
+    rows,
+};
+use crate::vertical::{Encoding, Outbox};
+
+/// Memory for transformed columns; beyond it they are transformed anew in every pass.
+const MATRIX_MEMORY: usize = 1 << 30;
+/// Scalars are multiples of `2^-SCALAR_BITS` when they are masked.
+pub(super) const SCALAR_BITS: u32 = 64;
+/// Name of what a holder keeps of a model.
+pub const BLOCK_FILE: &str = "block.json";
+
+/// What a feature holder remembers between two exchanges.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Feature {
+    rows: Rows,
+    pairs: Vec<(usize, [u8; 32])>,
+    /// Once the label holder has said so: the training rows.
+    train: Vec<bool>,
+    public_key: Vec<u8>,
+    encoder: Option<Encoder>,
+    state: FeatureState,
+    /// Passes so far.
+    pass: usize,
+    phase: Phase,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Phase {
+    Opening,
+    Binned,
+    Asked,
+    /// Products are being decrypted.
+    Opened { masks: Vec<u64>, bits: u32 },
+    /// Everything was said.
+    Over { block: String },
+}
+
+/// The part of the matrix in its two forms.
+struct Part {
+    features: Features,
+    train: Vec<usize>,
+}
+
+impl Feature {
+    /// The firms are aligned: a learning begins, or the firms are scored at once.
+    pub fn begin(
+        c: &mut Context<'_>,
+        rows: Rows,
+        pairs: Vec<(usize, [u8; 32])>,
+        model: Option<&Kept>,
+    ) -> Result<Turn<Self>, StepError> {
+        let feature = Self {
+            rows,
+            pairs,
+            train: Vec::new(),
+            public_key: Vec::new(),
+            encoder: None,
+            state: FeatureState::default(),
+            pass: 0,
+            phase: Phase::Opening,
+        };
+        let mut outbox = Outbox::default();
+        if c.spec.scoring.is_some() {
+            let block = kept_block(c, model)?;
+            outbox = feature.partial_scores(c, &block)?;
+            return Ok(Turn::More(Self { phase: Phase::Over { block: String::new() }, ..feature }, outbox));
+        }
+        outbox.announcement.phase = "aligned".to_owned();
+        Ok(Turn::More(feature, outbox))
+    }
+
+    pub fn step(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+        match std::mem::replace(&mut self.phase, Phase::Asked) {
+            Phase::Opening => self.opening(c),
+            Phase::Binned => self.binned(c),
+            Phase::Asked => {
+                let ask = c.letter(c.label_holder, "question")?;
+                self.answer(c, ask)
+            }
+            Phase::Opened { masks, bits } => self.direct(c, &masks, bits),
+            Phase::Over { block } => {
+                let mut outbox = Outbox::default();
+                outbox.announcement.phase = "done".to_owned();
+                outbox.announcement.done = true;
+                let mut kept = Kept::new();
+                if !block.is_empty() {
+                    kept.insert(BLOCK_FILE.to_owned(), block.into_bytes());
+                }
+                Ok(Turn::Last(outbox, kept))
+            }
+        }
+    }
+
+    fn part(&self, c: &Context<'_>) -> Result<Part, StepError> {
+        let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
+        Ok(Part { features, train: rows::positions(&self.train, true) })
+    }
+
+    fn opening(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+        let a = c.label_holder;
+        let opening: Opening = c.letter(a, "opening")?;
+        if opening.common as usize != self.rows.len() {
+            return Err(c.peer(a, "it has another number of common firms than this participant"));
+        }
+        self.train = rows::unpack(&opening.train, self.rows.len())
+            .ok_or_else(|| c.peer(a, "its list of training firms has another length"))?;
+        PublicKey::from_bytes(&opening.public_key).map_err(|e| c.peer(a, e))?;
+        self.public_key = opening.public_key;
+        let part = self.part(c)?;
+        match (c.options.encoding, opening.labels, opening.ask) {
+            (Encoding::Woe, Some(labels), None) => {
+                let fine = fine(c, &part)?;
+                let indicators: Vec<Vec<i32>> =
+                    fine.iter().flat_map(|f| (0..f.len()).map(|bin| f.indicator(bin))).collect();
+                let context = c.purpose_at("labels", c.exchange - 1);
+                let (response, _) =
+                    self.multiplied(c, &indicators, 1, &labels, &context, Masking::None)?;
+                let letter = Counts { columns: fine.iter().map(|f| (f.rows(), f.standalone())).collect(), response };
+                let mut outbox = Outbox::default();
+                outbox.announcement.phase = "counts per bin".to_owned();
+                outbox.letters = to_all(vec![a], letters::write(&letter));
+                Ok(Turn::More(Self { phase: Phase::Binned, ..self }, outbox))
+            }
+            (Encoding::Standardise, None, Some(ask)) => {
+                self.encoder = Some(Encoder::standardise(&part.features, &part.train).map_err(|e| c.own(e))?);
+                self.answer(c, ask)
+            }
+            _ => Err(c.peer(a, "its opening does not fit the job's encoding")),
+        }
+    }
+
+    fn binned(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+        let a = c.label_holder;
+        let binned: Binned = c.letter(a, "bins")?;
+        let part = self.part(c)?;
+        let encoder = woe::final_columns(&fine(c, &part)?, &binned.merged, &c.options.woe);
+        self.encoder = Some(encoder.map_err(|e| c.peer(a, e))?);
+        self.answer(c, binned.ask)
+    }
+
+    fn encoder(&self, c: &Context<'_>) -> Result<&Encoder, StepError> {
+        self.encoder.as_ref().ok_or_else(|| c.own("no encoding yet: a step was left out"))
+    }
+
+    fn encoded(&self, c: &Context<'_>, part: &Part) -> Result<Encoded, StepError> {
+        self.encoder(c)?.encode(&part.features, &part.train).map_err(|e| c.own(e))
+    }
+
+    fn holder(&self, c: &Context<'_>, x: Encoded) -> Result<FeatureHolder, StepError> {
+        let holder = FeatureHolder::new(x, c.options.regression.ridge).map_err(|e| c.own(e))?;
+        if self.pass == 0 { Ok(holder) } else { holder.resume(self.state.clone()).map_err(|e| c.own(e)) }
+    }
+
+    /// Answers the label holder's question: products, a first direction, or scores.
+    fn answer(mut self, c: &mut Context<'_>, ask: Ask) -> Result<Turn<Self>, StepError> {
+        let a = c.label_holder;
+        let part = self.part(c)?;
+        let x = self.encoded(c, &part)?;
+        if let Some(combination) = &ask.combination {
+            let mut holder = self.holder(c, x.clone())?;
+            if self.pass > 0 {
+                holder.apply(combination).map_err(|e| c.peer(a, e))?;
+            }
+            self.state = holder.state().clone();
+        }
+        let mut outbox = Outbox::default();
+        if ask.fitted {
+            let holder = self.holder(c, x.clone())?;
+            let block = Block::new(self.encoder(c)?, holder.coefficients(), None).map_err(|e| c.own(e))?;
+            outbox = self.partial_scores(c, &block)?;
+            let block = serde_json::to_string_pretty(&block).expect("plain data");
+            return Ok(Turn::More(Self { phase: Phase::Over { block }, ..self }, outbox));
+        }
+        let Some(residuals) = ask.residuals else {
+            return Err(c.peer(a, "it asks for nothing"));
+        };
+        outbox.announcement.phase = format!("train: pass {}, products", self.pass + 1);
+        let columns: Vec<Vec<i32>> = (0..x.len()).map(|i| x.column(i).to_vec()).collect();
+        let context = c.purpose_at("residuals", c.exchange - 1);
+        let (response, masks) =
+            self.multiplied(c, &columns, VALUE_LIMIT as u32, &residuals, &context, Masking::Uniform)?;
+        let letter = Products { columns: columns.len() as u32, response };
+        outbox.letters = to_all(vec![a], letters::write(&letter));
+        Ok(Turn::More(Self { phase: Phase::Opened { masks, bits: residuals.bits }, ..self }, outbox))
+    }
+
+    /// Unmasks its gradient and sends the scores of the next direction.
+    fn direct(mut self, c: &mut Context<'_>, masks: &[u64], bits: u32) -> Result<Turn<Self>, StepError> {
+        let a = c.label_holder;
+        let opened: Opened = c.letter(a, "decrypted products")?;
+        if opened.values.len() != masks.len() {
+            return Err(c.peer(a, "it decrypted another number of products than it was sent"));
+        }
+        let products: Vec<i64> =
+            opened.values.iter().zip(masks).map(|(value, mask)| centre(unmask(*value, *mask))).collect();
+        let part = self.part(c)?;
+        let x = self.encoded(c, &part)?;
+        let mut holder = self.holder(c, x)?;
+        let direction = holder.direct(&gradient_from_products(&products, bits)).map_err(|e| c.own(e))?;
+        self.state = holder.state().clone();
+        self.pass += 1;
+        let mut outbox = Outbox::default();
+        outbox.announcement.phase = format!("train: pass {}, direction", self.pass);
+        outbox.letters = to_all(vec![a], letters::write(&self.masked(c, &direction)?));
+        Ok(Turn::More(Self { phase: Phase::Asked, ..self }, outbox))
+    }
+
+    fn masked(&self, c: &Context<'_>, direction: &Direction) -> Result<Masked, StepError> {
+        let pairs = Aligning::pair_seeds(&self.pairs);
+        let masks = Masks::new(c.me(), &pairs);
+        let scores = masks.mask(&c.purpose("scores"), &direction.scores).map_err(|e| c.own(e))?;
+        let wide = |x: &f64| {
+            let scaled = x * 2f64.powi(SCALAR_BITS as i32);
+            if scaled.abs() < 2f64.powi(118) { Ok(scaled as i128) } else { Err(c.own("a product of directions is too large: raise fit.ridge")) }
+        };
+        let scalars: Vec<i128> = direction.scalars.iter().map(wide).collect::<Result<_, _>>()?;
+        Ok(Masked { scores, scalars: masks.mask_wide(&c.purpose("scalars"), &scalars) })
+    }
+
+    /// The block's scores of all common firms, for the label holder.
+    fn partial_scores(&self, c: &Context<'_>, block: &Block) -> Result<Outbox, StepError> {
+        let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
+        let scores = block.partial_scores(&features).map_err(|e| c.own(e))?;
+        let train = rows::positions(&self.train, true);
+        let sum: i128 = train.iter().map(|r| i128::from(scores[*r])).sum();
+        let mean = if train.is_empty() { 0 } else { (sum / train.len() as i128) as i64 };
+        let pairs = Aligning::pair_seeds(&self.pairs);
+        let masked = Masks::new(c.me(), &pairs).mask(&c.purpose("partial scores"), &scores).map_err(|e| c.own(e))?;
+        let letter = PartialScores { scores: masked, mean, columns: block.len() as u32 };
+        let mut outbox = Outbox::default();
+        outbox.announcement.phase = "scores of the common firms".to_owned();
+        outbox.letters = to_all(vec![c.label_holder], letters::write(&letter));
+        Ok(outbox)
+    }
+
+    /// Products of own columns with a vector of the label holder's.
+    fn multiplied(
+        &self,
+        c: &Context<'_>,
+        columns: &[Vec<i32>],
+        largest_entry: u32,
+        vector: &Encrypted,
+        context: &haihe_privacy::digest::Digest,
+        masking: Masking,
+    ) -> Result<(Vec<u8>, Vec<u64>), StepError> {
+        let a = c.label_holder;
+        let train = self.train.iter().filter(|t| **t).count();
+        let parameters = Tiling::new(train, vector.block as usize)
+            .and_then(|tiling| LinearParameters::new(tiling, largest_entry, vector.largest))
+            .map_err(|e| c.peer(a, e))?;
+        let encrypted =
+            EncryptedVector::from_bytes(&parameters, context, &vector.bytes).map_err(|e| c.peer(a, e))?;
+        let key = PublicKey::from_bytes(&self.public_key).map_err(|e| c.peer(a, e))?;
+        let matrix = EncodedMatrix::new(&parameters, columns, MATRIX_MEMORY).map_err(|e| c.own(e))?;
+        let seed = c.secret_now("products");
+        let threads: NonZeroUsize = threads();
+        let (response, masks) =
+            multiply(&matrix, &encrypted, &key, &seed, masking, threads).map_err(|e| c.own(e))?;
+        Ok((response.to_bytes(), masks))
+    }
+}
+
+fn fine(c: &Context<'_>, part: &Part) -> Result<Vec<woe::FineBins>, StepError> {
+    woe::fine_columns(&part.features, &part.train, &c.options.woe).map_err(|e| c.own(e))
+}
+
+/// The block that was kept of the model that a scoring names.
+pub(super) fn kept_block(c: &Context<'_>, model: Option<&Kept>) -> Result<Block, StepError> {
+    let bytes = model.and_then(|kept| kept.get(BLOCK_FILE));
+    let block = bytes.and_then(|bytes| serde_json::from_slice::<Block>(bytes).ok());
+    block.ok_or_else(|| c.own("the model that is asked for is not kept here, or is damaged"))
+}

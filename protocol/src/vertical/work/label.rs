@@ -1,0 +1,500 @@
+//! The label holder's side, after the firms are aligned.
+
+use std::collections::BTreeMap;
+
+use haihe_models::{
+    glm::sigmoid,
+    metrics::{Ranking, brier},
+    scorecard::{Tier, Warning, score_0_100},
+    table::{ColumnKind, ColumnSpec},
+    vertical::{
+        Direction, Encoded, Encoder, LabelHolder, Pass, Status, VALUE_LIMIT,
+        label_holder::LabelState,
+        log_odds, quantise_residuals,
+        score::Block,
+        woe::{self, FineColumn},
+    },
+};
+use haihe_privacy::{
+    linear::{KeyPair, LinearParameters, Response, Tiling, centre},
+    pairwise,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Kept, StepError, Turn,
+    align::Rows,
+    context::{Context, to_all},
+    feature::{BLOCK_FILE, SCALAR_BITS, kept_block},
+    letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
+    rows,
+};
+use crate::{
+    id::PartyId,
+    vertical::{Encoding, Letter, Outbox},
+};
+
+/// Name of the means that stand in for holders who are absent when firms are scored.
+const MEANS_FILE: &str = "means.json";
+/// Most bits after the point of a residual.
+const RESIDUAL_BITS: u32 = 24;
+
+/// How well scores tell bad firms from good ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Firms.
+    pub rows: u64,
+    /// Bad ones among them.
+    pub bad: u64,
+    /// Area under the ROC curve.
+    pub auc: f64,
+    /// Kolmogorov-Smirnov statistic.
+    pub ks: f64,
+    /// Mean squared error of the probabilities.
+    pub brier: f64,
+}
+
+/// The same on training and on test firms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// On the firms that were learned from.
+    pub train: Quality,
+    /// On the others; absent if there are none, or of one class only.
+    pub test: Option<Quality>,
+}
+
+/// What the label holder publishes when the fit is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JointResult {
+    /// Who knew the labels.
+    pub label_holder: PartyId,
+    /// Columns in use, by party.
+    pub columns: BTreeMap<PartyId, u32>,
+    /// Firms that all parties have.
+    pub common: u64,
+    /// One entry per pass; the first is the label holder alone.
+    pub passes: Vec<Pass>,
+    /// The label holder's own columns alone, on the same firms.
+    pub alone: Comparison,
+    /// All parties together.
+    pub joint: Comparison,
+}
+
+/// What the label holder publishes when firms were scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoredResult {
+    /// Firms that were asked for.
+    pub asked: u64,
+    /// Firms that every party present knows: these are scored.
+    pub scored: u64,
+    /// Holders without whom they were scored.
+    pub without: Vec<PartyId>,
+}
+
+/// What a label holder remembers between two exchanges.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Label {
+    rows: Rows,
+    train: Vec<bool>,
+    encoder: Option<Encoder>,
+    state: Option<LabelState>,
+    passes: Vec<Pass>,
+    alone: Option<Comparison>,
+    phase: Phase,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Phase {
+    Counts,
+    Products(Asked),
+    Directions,
+    Scores,
+    Scoring,
+}
+
+/// What an encrypted vector was made for: its answers are read with the same.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Asked {
+    block: u32,
+    entry: u32,
+    largest: u64,
+}
+
+/// Bounds of the numbers of a product.
+#[derive(Clone, Copy)]
+struct Fixed {
+    /// Of the matrix.
+    entry: u32,
+    /// Of the vector.
+    value: u64,
+    /// Bits after the point of the vector's values.
+    bits: u32,
+}
+
+impl Label {
+    pub fn begin(c: &mut Context<'_>, rows: Rows, model: Option<&Kept>) -> Result<Turn<Self>, StepError> {
+        let train = rows::training(c.firms, &rows);
+        let label =
+            Self { rows, train, encoder: None, state: None, passes: Vec::new(), alone: None, phase: Phase::Scoring };
+        if c.spec.scoring.is_some() {
+            kept_block(c, model)?;
+            let mut outbox = Outbox::default();
+            outbox.announcement.phase = format!("aligned: {} firms to be scored", label.rows.len());
+            return Ok(Turn::More(label, outbox));
+        }
+        label.open(c)
+    }
+
+    pub fn step(self, c: &mut Context<'_>, model: Option<&Kept>) -> Result<Turn<Self>, StepError> {
+        match self.phase {
+            Phase::Counts => self.merge(c),
+            Phase::Products(asked) => self.decrypt(c, asked),
+            Phase::Directions => self.receive(c),
+            Phase::Scores => self.finish(c),
+            Phase::Scoring => self.score(c, model),
+        }
+    }
+
+    fn train_labels(&self, c: &Context<'_>) -> Vec<bool> {
+        let labels = rows::labels(c.firms, &self.rows);
+        labels.into_iter().zip(&self.train).filter(|(_, train)| **train).map(|(bad, _)| bad).collect()
+    }
+
+    fn key(&self, c: &Context<'_>) -> KeyPair {
+        KeyPair::derive(&c.secret("linear"))
+    }
+
+    /// Says which firms train; sends the encrypted labels, or the first residuals.
+    fn open(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+        let bad = self.train_labels(c);
+        let bads = bad.iter().filter(|b| **b).count();
+        if bads == 0 || bads == bad.len() {
+            let detail = "of the firms that all parties have, the training ones are all of one class: check the label column and \
+                          the split";
+            return Err(c.own(detail));
+        }
+        let (labels, ask) = match c.options.encoding {
+            Encoding::Woe => {
+                let bins: Vec<usize> = c.feature_holders().iter().map(|p| most_bins(c, *p)).collect();
+                let d: Vec<i64> = bad.iter().map(|b| i64::from(*b)).collect();
+                self.phase = Phase::Counts;
+                (Some(self.encrypted(c, "labels", &bins, Fixed { entry: 1, value: 1, bits: 0 }, &d)?), None)
+            }
+            Encoding::Standardise => {
+                let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
+                let encoder = Encoder::standardise(&features, &rows::positions(&self.train, true));
+                self.encoder = Some(encoder.map_err(|e| c.own(e))?);
+                (None, Some(self.first(c)?))
+            }
+        };
+        let opening = Opening {
+            common: self.rows.len() as u32,
+            train: rows::pack(&self.train),
+            public_key: self.key(c).public_key().to_bytes(),
+            labels,
+            ask,
+        };
+        let mut outbox = Outbox::default();
+        outbox.announcement.phase = format!("aligned: {} firms in common", self.rows.len());
+        outbox.letters = to_all(c.feature_holders(), letters::write(&opening));
+        Ok(Turn::More(self, outbox))
+    }
+
+    /// Encrypts a vector over the training firms for holders with so many columns.
+    fn encrypted(
+        &self,
+        c: &Context<'_>,
+        purpose: &str,
+        columns: &[usize],
+        fixed: Fixed,
+        d: &[i64],
+    ) -> Result<Encrypted, StepError> {
+        let tiling = Tiling::choose(d.len(), columns).map_err(|e| c.job(e))?;
+        let parameters = LinearParameters::new(tiling, fixed.entry, fixed.value).map_err(|e| c.job(e))?;
+        let vector = self.key(c).encrypt(&parameters, d, &c.purpose(purpose)).map_err(|e| c.own(e))?;
+        Ok(Encrypted { block: tiling.block() as u32, bits: fixed.bits, largest: fixed.value, bytes: vector.to_bytes() })
+    }
+
+    /// What a holder answered to an encrypted vector over the training firms, decrypted.
+    fn decrypted(
+        &self,
+        c: &Context<'_>,
+        from: usize,
+        asked: Asked,
+        columns: usize,
+        response: &[u8],
+    ) -> Result<Vec<u64>, StepError> {
+        let tiling = Tiling::new(self.trained(), asked.block as usize).map_err(|e| c.own(e))?;
+        let parameters = LinearParameters::new(tiling, asked.entry, asked.largest).map_err(|e| c.own(e))?;
+        let response = Response::from_bytes(&parameters, columns, response).map_err(|e| c.peer(from, e))?;
+        Ok(self.key(c).decrypt(&response))
+    }
+
+    fn trained(&self) -> usize {
+        self.train.iter().filter(|t| **t).count()
+    }
+
+    /// Merges the bins of every holder, its own too, and asks for the first products.
+    fn merge(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+        let bad = self.train_labels(c);
+        let bins: Vec<usize> = c.feature_holders().iter().map(|p| most_bins(c, *p)).collect();
+        let tiling = Tiling::choose(bad.len(), &bins).map_err(|e| c.job(e))?;
+        let asked = Asked { block: tiling.block() as u32, entry: 1, largest: 1 };
+        let mut merged = Vec::new();
+        for party in c.feature_holders() {
+            let counts: Counts = c.letter(party, "counts")?;
+            let columns: usize = counts.columns.iter().map(|(rows, _)| rows.len()).sum();
+            if counts.columns.len() > c.declared_columns(party) || columns > most_bins(c, party) {
+                return Err(c.peer(party, "it counts more columns or bins than the job has"));
+            }
+            let values = self.decrypted(c, party, asked, columns, &counts.response)?;
+            let mut values = values.into_iter().map(|v| u64::try_from(centre(v)).unwrap_or(u64::MAX));
+            let fine = counts.columns.into_iter().map(|(rows, standalone)| {
+                let bad = values.by_ref().take(rows.len()).collect();
+                FineColumn { rows, bad, standalone }
+            });
+            let fine: Vec<FineColumn> = fine.collect();
+            merged.push((party, woe::merge(&fine, &bad, &c.options.woe).map_err(|e| c.peer(party, e))?));
+        }
+        let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
+        let train = rows::positions(&self.train, true);
+        let fine = woe::fine_columns(&features, &train, &c.options.woe).map_err(|e| c.own(e))?;
+        let counted: Vec<FineColumn> = fine.iter().map(|f| f.counted(f.bads(&bad))).collect();
+        let own = woe::merge(&counted, &bad, &c.options.woe).map_err(|e| c.own(e))?;
+        self.encoder = Some(woe::final_columns(&fine, &own, &c.options.woe).map_err(|e| c.own(e))?);
+        let ask = self.first(c)?;
+        let mut outbox = Outbox::default();
+        outbox.announcement.phase = "bins with enough firms".to_owned();
+        for (party, merged) in merged {
+            let letter = Binned { merged, ask: ask.clone() };
+            outbox.letters.push(Letter { to: vec![party], body: letters::write(&letter) });
+        }
+        Ok(Turn::More(self, outbox))
+    }
+
+    fn encoded(&self, c: &Context<'_>) -> Result<Encoded, StepError> {
+        let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
+        let encoder = self.encoder.as_ref().ok_or_else(|| c.own("no encoding yet: a step was left out"))?;
+        encoder.encode(&features, &rows::positions(&self.train, true)).map_err(|e| c.own(e))
+    }
+
+    fn solver(&self, c: &Context<'_>) -> Result<LabelHolder, StepError> {
+        let labels = self.train_labels(c);
+        let held_out = c.held_out(labels.len());
+        let solver = LabelHolder::new(&self.encoded(c)?, labels, held_out, c.options.regression.clone());
+        let solver = solver.map_err(|e| c.own(e))?;
+        match &self.state {
+            None => Ok(solver),
+            Some(state) => solver.resume(state.clone()).map_err(|e| c.own(e)),
+        }
+    }
+
+    /// The optimum over the own columns, and the first question.
+    fn first(&mut self, c: &mut Context<'_>) -> Result<Ask, StepError> {
+        let mut solver = self.solver(c)?;
+        self.passes.push(solver.alone().map_err(|e| c.own(e))?);
+        self.alone = Some(self.quality(c, &self.own_scores(c, &self.block(c, &solver)?)?)?);
+        self.ask(c, &mut solver)
+    }
+
+    /// Where the fit stands, and what is to be multiplied next.
+    fn ask(&mut self, c: &mut Context<'_>, solver: &mut LabelHolder) -> Result<Ask, StepError> {
+        let combination = Some(solver.combination());
+        let residuals = solver.residuals();
+        self.state = Some(solver.state().clone());
+        let largest = residuals.iter().fold(0.0f64, |most, r| most.max(r.abs())).max(1.0).ceil();
+        let room = LinearParameters::largest_multiplier(residuals.len(), VALUE_LIMIT as u32) as f64 / (largest + 1.0);
+        if room < 16.0 {
+            return Err(c.job("too many training firms for exact products: learn on a part of them"));
+        }
+        let bits = (room.log2().floor() as u32).min(RESIDUAL_BITS);
+        let value = (largest as u64 + 1) << bits;
+        let columns: Vec<usize> = c.feature_holders().iter().map(|p| c.declared_columns(*p)).collect();
+        let fixed = Fixed { entry: VALUE_LIMIT as u32, value, bits };
+        let d = quantise_residuals(&residuals, bits);
+        let residuals = self.encrypted(c, "residuals", &columns, fixed, &d)?;
+        self.phase = Phase::Products(Asked { block: residuals.block, entry: fixed.entry, largest: value });
+        Ok(Ask { combination, residuals: Some(residuals), fitted: false })
+    }
+
+    fn decrypt(mut self, c: &mut Context<'_>, asked: Asked) -> Result<Turn<Self>, StepError> {
+        let mut outbox = Outbox::default();
+        outbox.announcement.phase = format!("train: pass {}, products decrypted", self.passes.len());
+        for party in c.feature_holders() {
+            let products: Products = c.letter(party, "products")?;
+            let columns = products.columns as usize;
+            if columns == 0 || columns > c.declared_columns(party) {
+                return Err(c.peer(party, "it sends products of more columns than the job has"));
+            }
+            let values = self.decrypted(c, party, asked, columns, &products.response)?;
+            outbox.letters.push(Letter { to: vec![party], body: letters::write(&Opened { values }) });
+        }
+        self.phase = Phase::Directions;
+        Ok(Turn::More(self, outbox))
+    }
+
+    /// Opens the sum of all directions and minimises over what is known.
+    fn receive(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+        let letters: Vec<Masked> =
+            c.feature_holders().into_iter().map(|p| c.letter(p, "direction")).collect::<Result<_, _>>()?;
+        let scores: Vec<&[u8]> = letters.iter().map(|l| l.scores.as_slice()).collect();
+        let scores = pairwise::open(&scores, self.trained()).map_err(|e| c.together(e))?;
+        let scalars: Vec<&[u8]> = letters.iter().map(|l| l.scalars.as_slice()).collect();
+        let mut solver = self.solver(c)?;
+        let expected = solver.received().len() + 3;
+        let scalars = pairwise::open_wide(&scalars, expected).map_err(|e| c.together(e))?;
+        let scalars = scalars.iter().map(|s| *s as f64 / 2f64.powi(SCALAR_BITS as i32)).collect();
+        let pass = solver.receive(&Direction { scores, scalars }).map_err(|e| c.together(e))?;
+        let mut outbox = Outbox::default();
+        outbox.announcement.phase = format!("train: pass {}, loss {:.6}", pass.pass, pass.loss);
+        let status = pass.status;
+        self.passes.push(pass);
+        let ask = if status == Status::Continue {
+            self.ask(c, &mut solver)?
+        } else {
+            let combination = Some(solver.combination());
+            self.state = Some(solver.state().clone());
+            self.phase = Phase::Scores;
+            Ask { combination, residuals: None, fitted: true }
+        };
+        outbox.letters = to_all(c.feature_holders(), letters::write(&ask));
+        Ok(Turn::More(self, outbox))
+    }
+
+    /// The label holder's part of the model, with the intercept.
+    fn block(&self, c: &Context<'_>, solver: &LabelHolder) -> Result<Block, StepError> {
+        let encoder = self.encoder.as_ref().ok_or_else(|| c.own("no encoding yet: a step was left out"))?;
+        Block::new(encoder, solver.coefficients(), solver.intercept()).map_err(|e| c.own(e))
+    }
+
+    fn own_scores(&self, c: &Context<'_>, block: &Block) -> Result<Vec<i64>, StepError> {
+        let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
+        block.partial_scores(&features).map_err(|e| c.own(e))
+    }
+
+    /// Own scores and the sum of the others', which `letters` hold.
+    fn total(&self, c: &Context<'_>, own: &[i64], letters: &[PartialScores]) -> Result<Vec<i64>, StepError> {
+        let masked: Vec<&[u8]> = letters.iter().map(|l| l.scores.as_slice()).collect();
+        let sums = pairwise::open(&masked, self.rows.len()).map_err(|e| c.together(e))?;
+        Ok(own.iter().zip(&sums).map(|(a, b)| a.wrapping_add(*b)).collect())
+    }
+
+    fn partial_letters(&self, c: &Context<'_>) -> Result<Vec<PartialScores>, StepError> {
+        c.feature_holders().into_iter().map(|p| c.letter(p, "scores")).collect()
+    }
+
+    fn quality(&self, c: &Context<'_>, scores: &[i64]) -> Result<Comparison, StepError> {
+        let bad = rows::labels(c.firms, &self.rows);
+        let of = |train: bool| {
+            let rows = rows::positions(&self.train, train);
+            let bad: Vec<bool> = rows.iter().map(|r| bad[*r]).collect();
+            let odds: Vec<f64> = rows.iter().map(|r| log_odds(scores[*r])).collect();
+            // Rankings take scores that are high for good firms.
+            let good: Vec<f64> = odds.iter().map(|z| -z).collect();
+            let pd: Vec<f64> = odds.iter().map(|z| sigmoid(*z)).collect();
+            let ranking = Ranking::of_rows(&good, &bad).ok()?;
+            let bads = bad.iter().filter(|b| **b).count() as u64;
+            let brier = brier(&pd, &bad).ok()?;
+            Some(Quality { rows: rows.len() as u64, bad: bads, auc: ranking.auc, ks: ranking.ks, brier })
+        };
+        let train = of(true).ok_or_else(|| c.own("the training firms cannot be evaluated"))?;
+        Ok(Comparison { train, test: of(false) })
+    }
+
+    fn finish(self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+        let letters = self.partial_letters(c)?;
+        let solver = self.solver(c)?;
+        let block = self.block(c, &solver)?;
+        let scores = self.total(c, &self.own_scores(c, &block)?, &letters)?;
+        let joint = self.quality(c, &scores)?;
+        let holders = c.feature_holders();
+        let mut columns: BTreeMap<PartyId, u32> =
+            holders.iter().zip(&letters).map(|(p, l)| (c.name(*p).clone(), l.columns)).collect();
+        columns.insert(c.name(c.me()).clone(), block.len() as u32);
+        let means: BTreeMap<PartyId, i64> =
+            holders.iter().zip(&letters).map(|(p, l)| (c.name(*p).clone(), l.mean)).collect();
+        let alone = self.alone.clone().ok_or_else(|| c.own("the own model is missing: a step was left out"))?;
+        let result = JointResult {
+            label_holder: c.name(c.me()).clone(),
+            columns,
+            common: self.rows.len() as u64,
+            passes: self.passes.clone(),
+            alone,
+            joint,
+        };
+        let mut kept = Kept::new();
+        kept.insert(BLOCK_FILE.to_owned(), pretty(&block));
+        kept.insert(MEANS_FILE.to_owned(), pretty(&means));
+        kept.insert("evaluation-scores.csv".to_owned(), self.score_lines(c, &scores, &[]));
+        kept.insert("result.json".to_owned(), pretty(&result));
+        Ok(Turn::Last(done(serde_json::to_string(&result).expect("plain data")), kept))
+    }
+
+    /// Scores of firms from a model that was learned before.
+    fn score(self, c: &mut Context<'_>, model: Option<&Kept>) -> Result<Turn<Self>, StepError> {
+        let letters = self.partial_letters(c)?;
+        let own = self.own_scores(c, &kept_block(c, model)?)?;
+        let mut scores = self.total(c, &own, &letters)?;
+        let means = model.and_then(|kept| kept.get(MEANS_FILE));
+        let means: BTreeMap<PartyId, i64> = means
+            .and_then(|bytes| serde_json::from_slice(bytes).ok())
+            .ok_or_else(|| c.own("the model that is asked for is not kept here, or is damaged"))?;
+        let without: Vec<PartyId> = means.keys().filter(|p| !c.place.parties.contains(p)).cloned().collect();
+        let stand_in: i64 = without.iter().map(|p| means[p]).sum();
+        scores.iter_mut().for_each(|s| *s = s.wrapping_add(stand_in));
+        if let Some(stranger) = c.feature_holders().into_iter().find(|p| !means.contains_key(c.name(*p))) {
+            return Err(c.peer(stranger, "it has no part in the model that is asked for"));
+        }
+        let result = ScoredResult {
+            asked: c.firms.keys.len() as u64,
+            scored: self.rows.len() as u64,
+            without: without.clone(),
+        };
+        let mut kept = Kept::new();
+        kept.insert("scores.csv".to_owned(), self.score_lines(c, &scores, &without));
+        Ok(Turn::Last(done(serde_json::to_string(&result).expect("plain data")), kept))
+    }
+
+    /// One line per common firm, in the order of the label holder's own rows.
+    fn score_lines(&self, c: &Context<'_>, scores: &[i64], without: &[PartyId]) -> Vec<u8> {
+        let without = without.iter().map(PartyId::as_str).collect::<Vec<_>>().join(" ");
+        let mut lines: Vec<(u32, i64)> = self.rows.iter().copied().zip(scores.iter().copied()).collect();
+        lines.sort_unstable();
+        let mut text = "key,log_odds_units,probability_of_default,score,tier,warning,without\n".to_owned();
+        for (row, score) in lines {
+            let pd = sigmoid(log_odds(score));
+            let key = csv_field(&c.firms.keys[row as usize]);
+            let (score_0_100, tier, warning) = (score_0_100(pd), Tier::of(pd), Warning::of(pd));
+            text.push_str(&format!("{key},{score},{pd:.6},{score_0_100:.1},{tier:?},{warning:?},{without}\n"));
+        }
+        text.into_bytes()
+    }
+}
+
+fn done(result_json: String) -> Outbox {
+    let mut outbox = Outbox::default();
+    outbox.announcement.phase = "done".to_owned();
+    outbox.announcement.done = true;
+    outbox.announcement.result_json = Some(result_json);
+    outbox
+}
+
+/// Quotes a field if it must be, and never lets a spreadsheet take it for a formula.
+fn csv_field(text: &str) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+/// More bins than this a holder's columns cannot have.
+fn most_bins(c: &Context<'_>, party: usize) -> usize {
+    let columns = c.options.holder(c.name(party)).map_or(&[][..], |h| &h.columns);
+    let bins = |column: &ColumnSpec| match &column.kind {
+        ColumnKind::Numeric => c.options.woe.fine_bins + 2,
+        ColumnKind::Categorical { levels } => levels.len() + 2,
+    };
+    columns.iter().map(bins).sum()
+}
+
+fn pretty<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec_pretty(value).expect("plain data")
+}
