@@ -18,7 +18,7 @@
 //! No error or problem of this module shows a key: they have counts, positions and row numbers.
 
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 /// The longest text key, in bytes of UTF-8.
@@ -110,21 +110,25 @@ pub struct KeyRows {
 
 /// What is wrong with a column of keys: each row is counted under the first thing that is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyProblems {
+pub struct KeyProblems(BTreeMap<KeyProblem, KeyRows>);
+
+/// One thing that can be wrong with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyProblem {
     /// Nothing there.
-    pub empty: KeyRows,
+    Empty,
     /// Too short or too long.
-    pub length: KeyRows,
+    Length,
     /// A character that may not stand where it does.
-    pub character: KeyRows,
+    Character,
     /// No administrative division.
-    pub division: KeyRows,
+    Division,
     /// One of the two check characters is wrong.
-    pub check: KeyRows,
+    Check,
     /// An older kind of key among the unified codes.
-    pub other_kind: KeyRows,
+    OtherKind,
     /// The key of an earlier row, in the one written form of both.
-    pub duplicate: KeyRows,
+    Duplicate,
 }
 
 impl UnifiedSocialCreditCode {
@@ -247,41 +251,59 @@ pub fn read_keys(kind: KeyKind, raw: &[String]) -> Result<Vec<String>, KeyProble
                 keys.push(key);
                 rows.push(row);
             }
-            Err(error) => problems.of(error).add(row),
+            Err(error) => problems.note(error.problem(), row),
         }
     }
     let mut seen = HashSet::with_capacity(keys.len());
     for (key, row) in keys.iter().zip(rows) {
         if !seen.insert(key.as_str()) {
-            problems.duplicate.add(row);
+            problems.note(KeyProblem::Duplicate, row);
         }
     }
-    if problems == KeyProblems::default() { Ok(keys) } else { Err(problems) }
+    if problems.0.is_empty() { Ok(keys) } else { Err(problems) }
 }
 
 impl KeyProblems {
-    /// What was found: a short name that never changes, for the journal and for programs, and the rows.
-    pub fn found(&self) -> Vec<(&'static str, &KeyRows)> {
-        let all = [
-            ("key_empty", &self.empty),
-            ("key_length", &self.length),
-            ("key_character", &self.character),
-            ("key_division", &self.division),
-            ("key_check", &self.check),
-            ("key_other_kind", &self.other_kind),
-            ("key_duplicate", &self.duplicate),
-        ];
-        all.into_iter().filter(|(_, rows)| rows.count > 0).collect()
+    /// The rows that a thing is wrong in.
+    pub fn rows(&self, problem: KeyProblem) -> Option<&KeyRows> {
+        self.0.get(&problem)
     }
 
-    fn of(&mut self, error: KeyError) -> &mut KeyRows {
-        match error {
-            KeyError::Empty => &mut self.empty,
-            KeyError::Length { .. } | KeyError::TooLong { .. } => &mut self.length,
-            KeyError::Character { .. } => &mut self.character,
-            KeyError::Division => &mut self.division,
-            KeyError::OrganisationCheck | KeyError::CodeCheck => &mut self.check,
-            KeyError::OtherKind(_) => &mut self.other_kind,
+    /// All that was found, at least one.
+    pub fn iter(&self) -> impl Iterator<Item = (KeyProblem, &KeyRows)> {
+        self.0.iter().map(|(problem, rows)| (*problem, rows))
+    }
+
+    fn note(&mut self, problem: KeyProblem, position: usize) {
+        self.0.entry(problem).or_default().add(position);
+    }
+}
+
+impl KeyProblem {
+    /// A short name that never changes and holds nothing of ours: for the journal and for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "key_empty",
+            Self::Length => "key_length",
+            Self::Character => "key_character",
+            Self::Division => "key_division",
+            Self::Check => "key_check",
+            Self::OtherKind => "key_other_kind",
+            Self::Duplicate => "key_duplicate",
+        }
+    }
+}
+
+impl KeyError {
+    /// Under what the key is counted.
+    pub fn problem(&self) -> KeyProblem {
+        match self {
+            Self::Empty => KeyProblem::Empty,
+            Self::Length { .. } | Self::TooLong { .. } => KeyProblem::Length,
+            Self::Character { .. } => KeyProblem::Character,
+            Self::Division => KeyProblem::Division,
+            Self::OrganisationCheck | Self::CodeCheck => KeyProblem::Check,
+            Self::OtherKind(_) => KeyProblem::OtherKind,
         }
     }
 }
@@ -300,26 +322,31 @@ impl std::error::Error for KeyProblems {}
 
 impl fmt::Display for KeyProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (code, rows)) in self.found().into_iter().enumerate() {
-            let what = match code {
-                "key_empty" => "no key: fill it, or leave such rows out",
-                "key_length" => {
-                    "a key of a wrong length: a unified social credit code has 18 characters; a cell that was read as a number loses digits"
-                }
-                "key_character" => {
-                    "a character that may not stand where it does: no I, O, S, V, Z, digits only for characters 3 to 8"
-                }
-                "key_division" => "no administrative division at characters 3 to 8: correct the key",
-                "key_check" => "a wrong check character: the key was mistyped, look the firm's code up",
-                "key_other_kind" => {
-                    "an older kind of key, a registration number or organisation code: look the firm's unified code up"
-                }
-                _ => "the key of an earlier row: keep one row per firm",
-            };
+        for (i, (problem, rows)) in self.iter().enumerate() {
             let separator = if i == 0 { "" } else { "\n" };
-            write!(f, "{separator}{rows} {} {what}", if rows.count == 1 { "has" } else { "have" })?;
+            write!(f, "{separator}{rows} {} {problem}", if rows.count == 1 { "has" } else { "have" })?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for KeyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "no key: fill it, or leave such rows out",
+            Self::Length => {
+                "a key of a wrong length: a unified social credit code has 18 characters; read the column as text"
+            }
+            Self::Character => {
+                "a character that may not stand where it does: no I, O, S, V, Z, digits only for characters 3 to 8"
+            }
+            Self::Division => "no administrative division at characters 3 to 8: correct the key",
+            Self::Check => "a wrong check character: the key was mistyped, look the firm's code up",
+            Self::OtherKind => {
+                "an older kind of key, a registration number or organisation code: look the firm's unified code up"
+            }
+            Self::Duplicate => "the key of an earlier row: keep one row per firm",
+        })
     }
 }
 

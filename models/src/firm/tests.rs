@@ -1,8 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-/// Codes that their holders publish: two universities and six companies; and the example
-/// that texts about the standard use.
+/// Codes that their holders publish, two universities and six companies, and the example that texts on the standard use.
 const PUBLISHED: [(&str, u32); 9] = [
     ("12100000400000624D", 100_000), // Tsinghua University
     ("12100000400002259P", 100_000), // Peking University
@@ -148,20 +147,22 @@ fn a_column_is_read_whole_or_refused_with_counts_and_rows() {
     bad.extend(vec!["91110000802100433C".to_owned(); 7]);
     let problems = read_keys(kind, &bad).unwrap_err();
     let rows = |count, examples: &[u64]| KeyRows { count, examples: examples.to_vec() };
-    let expected = KeyProblems {
-        empty: rows(1, &[1]),
-        length: rows(1, &[2]),
-        character: rows(1, &[3]),
-        division: rows(1, &[4]),
-        other_kind: rows(1, &[5]),
-        duplicate: rows(1, &[7]),
-        check: rows(7, &[8, 9, 10, 11, 12]),
-    };
-    assert_eq!(problems, expected);
+    let expected = [
+        (KeyProblem::Empty, rows(1, &[1])),
+        (KeyProblem::Length, rows(1, &[2])),
+        (KeyProblem::Character, rows(1, &[3])),
+        (KeyProblem::Division, rows(1, &[4])),
+        (KeyProblem::Check, rows(7, &[8, 9, 10, 11, 12])),
+        (KeyProblem::OtherKind, rows(1, &[5])),
+        (KeyProblem::Duplicate, rows(1, &[7])),
+    ];
+    assert_eq!(problems.iter().map(|(problem, rows)| (problem, rows.clone())).collect::<Vec<_>>(), expected);
     let text = problems.to_string();
     assert!(text.contains("7 rows (first 8, 9, 10, 11, 12) have a wrong check character"), "{text}");
     assert!(!text.contains("802100433") && text.lines().count() == 7, "{text}");
-    assert_eq!(read_keys(KeyKind::Text, &column(&["a", "b", " a"])).unwrap_err().duplicate, rows(1, &[3]));
+    let problems = read_keys(KeyKind::Text, &column(&["a", "b", " a"])).unwrap_err();
+    assert_eq!(problems.rows(KeyProblem::Duplicate), Some(&rows(1, &[3])));
+    assert_eq!(problems.rows(KeyProblem::Empty), None);
 }
 
 #[test]
