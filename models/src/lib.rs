@@ -18,6 +18,8 @@
 //!
 //! The same steps with sums that hide every single firm (clipped per firm, with noise) are in [`clipped`] and [`noisy`].
 //!
+//! The keys by which parties recognise the same firm are read in [`firm`].
+//!
 //! [`pooled::train`] runs all of them in the clear: the twin that a federation is compared with, and a bank's own model.
 //!
 //! **Orientation**, everywhere: a label `true` is bad; weight of evidence, log-odds, points and scores are high for good firms.
