@@ -2,13 +2,14 @@
 //!
 //! * [`secure_sum`]: the sum of many parties' vectors, where nobody sees more than the sum;
 //! * [`align`]: private set intersection, by which parties find the firms that all of them know;
+//! * [`linear`]: inner products with another party's encrypted vector, the kernel of vertical training;
 //! * [`dp`]: differential privacy, the noise in that sum and the account of what it costs;
 //! * [`pairwise`]: sums over a few parties that all stay, opened to one of them;
 //! * [`seal`]: sealing a message for one party (RFC 9180 HPKE);
 //! * [`sign`], [`identity`]: who says so (Ed25519, X.509);
 //! * [`digest`]: transcripts, the only way in which this project hashes structured data;
 //! * [`log`]: the Merkle log over a job's journal, its proofs and signed checkpoints (RFC 9162, C2SP);
-//! * [`ring`]: the RLWE arithmetic below the secure sum, with its security estimate.
+//! * [`ring`]: the RLWE arithmetic below these two, with its security estimate.
 //!
 //! The crate is pure: no clock, no input or output, no operating-system randomness and no `unsafe`. Seeds, random
 //! generators and the current time come in by argument, so that every test vector can be replayed.
@@ -19,6 +20,7 @@ pub mod align;
 pub mod digest;
 pub mod dp;
 pub mod identity;
+pub mod linear;
 pub mod log;
 pub mod pairwise;
 pub mod prg;

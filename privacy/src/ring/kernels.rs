@@ -122,7 +122,7 @@ fn times_two_to_fifty(x: u64, delta: u64) -> u64 {
 
 /// `x` modulo `p = 2^50 - delta`, reduced, for `x < 2^62`.
 #[inline(always)]
-fn canonical(x: u64, delta: u64, p: u64) -> u64 {
+pub(crate) fn canonical(x: u64, delta: u64, p: u64) -> u64 {
     let x = (x & MASK) + ((x >> RESIDUE_BITS) & 0xffff_ffff) * delta;
     x.min(x.wrapping_sub(p))
 }
@@ -192,6 +192,32 @@ pub(crate) fn add_packed(bytes: &[u8; BLOCK_BYTES], sums: &mut [u64; BLOCK], p: 
     Err(residues.iter().position(|&residue| residue >= p).unwrap_or(0))
 }
 
+/// Unpacks a block of residues modulo `p`; if one is not below `p`, says which.
+pub(crate) fn unpack_reduced(bytes: &[u8; BLOCK_BYTES], residues: &mut [u64; BLOCK], p: u64) -> Result<(), usize> {
+    let largest = unpack_all(bytes, residues);
+    if largest < p { Ok(()) } else { Err(residues.iter().position(|&residue| residue >= p).unwrap_or(0)) }
+}
+
+/// Unpacks a block and returns the largest of its residues.
+fn unpack_all(bytes: &[u8; BLOCK_BYTES], residues: &mut [u64; BLOCK]) -> u64 {
+    vectorised(
+        #[inline(always)]
+        || {
+            let mut largest = 0;
+            packing::unpack(
+                bytes,
+                residues,
+                #[inline(always)]
+                |slot, residue| {
+                    *slot = residue;
+                    largest = residue.max(largest);
+                },
+            );
+            largest
+        },
+    )
+}
+
 /// Takes back what [`add_packed`] added.
 pub(crate) fn subtract_packed(bytes: &[u8; BLOCK_BYTES], sums: &mut [u64; BLOCK]) {
     packing::unpack(bytes, sums, |sum, residue| *sum -= residue);
@@ -229,22 +255,7 @@ impl Expansion {
     pub fn block(&mut self, index: usize, residues: &mut [u64; BLOCK]) {
         let (blocks, _) = self.bytes.as_chunks::<BLOCK_BYTES>();
         let bytes = &blocks[index];
-        let largest = vectorised(
-            #[inline(always)]
-            || {
-                let mut largest = 0;
-                packing::unpack(
-                    bytes,
-                    residues,
-                    #[inline(always)]
-                    |slot, residue| {
-                        *slot = residue;
-                        largest = residue.max(largest);
-                    },
-                );
-                largest
-            },
-        );
+        let largest = unpack_all(bytes, residues);
         if largest >= self.p {
             for residue in residues.iter_mut() {
                 while *residue >= self.p {

@@ -32,11 +32,18 @@ impl Ring {
     /// The ring of a parameter set; its tables are made once per process.
     pub fn of(set: ParameterSet) -> &'static Self {
         static RINGS: [OnceLock<Ring>; 3] = [const { OnceLock::new() }; 3];
-        RINGS[set as usize].get_or_init(|| {
-            let degree = set.ring_degree();
-            let plan = |&p: &u64| Plan::try_new(degree, p).expect("p is a prime and 1 mod 2N: tested for every set");
-            Self { degree, plans: set.primes().iter().map(plan).collect() }
-        })
+        RINGS[set as usize].get_or_init(|| Self::new(set.ring_degree(), set.primes()))
+    }
+
+    /// The ring of the large set with the first three of its primes, for [`crate::linear`].
+    pub fn of_three_primes() -> &'static Self {
+        static RING: OnceLock<Ring> = OnceLock::new();
+        RING.get_or_init(|| Self::new(ParameterSet::Large.ring_degree(), &ParameterSet::Large.primes()[..3]))
+    }
+
+    fn new(degree: usize, primes: &[u64]) -> Self {
+        let plan = |&p: &u64| Plan::try_new(degree, p).expect("p is a prime and 1 mod 2N: tested for every set");
+        Self { degree, plans: primes.iter().map(plan).collect() }
     }
 
     /// N.
@@ -63,6 +70,12 @@ impl Ring {
     pub fn inverse(&self, l: usize, polynomial: &mut [u64]) {
         self.plans[l].inv(polynomial);
         self.plans[l].normalize(polynomial);
+    }
+
+    /// Transform to coefficients that are multiplied by a constant, given as many times as there are coefficients.
+    pub fn inverse_scaled(&self, l: usize, polynomial: &mut [u64], constants: &[u64]) {
+        self.plans[l].inv(polynomial);
+        self.plans[l].mul_assign_normalize(polynomial, constants);
     }
 
     /// `sum += a b`, entry by entry, modulo prime `l`. All reduced; the length is a multiple of eight.
