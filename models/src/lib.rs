@@ -36,3 +36,4 @@ pub mod scorecard;
 pub mod selection;
 mod symmetric;
 pub mod table;
+pub mod vertical;
