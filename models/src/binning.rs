@@ -226,7 +226,8 @@ pub fn bin_columns(
                 let (expected, found) = (totals.rows(), found.rows());
                 return Err(BinningError::Totals { column: spec.name.clone(), expected, found });
             }
-            Ok(bin_column(&spec.name, grid, cells, &totals, options))
+            let shape = if options.monotone { Shape::Monotone } else { Shape::Free };
+            Ok(bin_column(&spec.name, grid, cells, &totals, options, shape))
         })
         .collect()
 }
@@ -263,16 +264,52 @@ impl Totals {
     }
 }
 
+/// How the WOE of a numeric column may go as its value rises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// Rising or falling, unless a turn (or, after that, freedom) gains at least a tenth of the information value and 0.01.
+    #[default]
+    Auto,
+    /// Rising or falling.
+    Monotone,
+    /// At most one change of direction.
+    OneTurn,
+    /// Anything.
+    Free,
+}
+
+/// Bins of one column from `good, bad` per cell (missing last), where the cells need not cover all of the `good, bad` train rows:
+/// some may have been withheld, and count as empty.
+pub(crate) fn bin_counts(
+    name: &str,
+    grid: &ColumnGrid,
+    cells: &[[f64; 2]],
+    [good, bad]: [f64; 2],
+    options: &BinningOptions,
+    shape: Shape,
+) -> Binning {
+    let totals = Totals { good, bad, epsilon: 2.0 * options.smoothing / (good + bad).max(1.0) };
+    bin_column(name, grid, cells, &totals, options, shape)
+}
+
 fn add(cells: &[[f64; 2]]) -> [f64; 2] {
     cells.iter().fold([0.0, 0.0], |sum, c| [sum[0] + c[0], sum[1] + c[1]])
 }
 
-fn bin_column(name: &str, grid: &ColumnGrid, cells: &[[f64; 2]], totals: &Totals, options: &BinningOptions) -> Binning {
+fn bin_column(
+    name: &str,
+    grid: &ColumnGrid,
+    cells: &[[f64; 2]],
+    totals: &Totals,
+    options: &BinningOptions,
+    shape: Shape,
+) -> Binning {
     let (missing, values) = (cells[cells.len() - 1], &cells[..cells.len() - 1]);
     let min_rows = options.min_bin_rows.max(options.min_bin_fraction * totals.rows());
     let merge = Merge { totals, options, min_rows };
     let (mut bins, mut monotone, mut flat) = match grid {
-        ColumnGrid::Numeric(fine) => merge.numeric(&fine.edges, values),
+        ColumnGrid::Numeric(fine) => merge.numeric(&fine.edges, values, shape),
         ColumnGrid::Categorical { levels } => merge.categorical(levels, values),
     };
     if flat.is_some() {
@@ -317,17 +354,11 @@ struct Merge<'a> {
 type Merged = (Vec<Bin>, Trend, Option<Flat>);
 
 impl Merge<'_> {
-    fn numeric(&self, edges: &[f64], cells: &[[f64; 2]]) -> Merged {
+    fn numeric(&self, edges: &[f64], cells: &[[f64; 2]], shape: Shape) -> Merged {
         // Empty cells join the next occupied one, so that a cut sits at the end of the values below it.
         let occupied: Vec<usize> = (0..cells.len()).filter(|&i| cells[i] != [0.0, 0.0]).collect();
         let counts: Vec<[f64; 2]> = occupied.iter().map(|&i| cells[i]).collect();
-        let best = if self.options.monotone {
-            let (up, down) = (self.best(&counts, Trend::Increasing), self.best(&counts, Trend::Decreasing));
-            if down.0 > up.0 { (Trend::Decreasing, down.1) } else { (Trend::Increasing, up.1) }
-        } else {
-            (Trend::None, self.best(&counts, Trend::None).1)
-        };
-        let (trend, ends) = best;
+        let (trend, ends) = self.shaped(&counts, shape);
         let (mut bins, mut start, mut lower) = (Vec::new(), 0, None);
         for (k, &end) in ends.iter().enumerate() {
             // The last bin is unbounded above; earlier ones end with the edge of their last occupied cell.
@@ -385,12 +416,76 @@ impl Merge<'_> {
         }
     }
 
+    /// Best partition of the shape asked for.
+    fn shaped(&self, cells: &[[f64; 2]], shape: Shape) -> (Trend, Vec<usize>) {
+        let monotone = || {
+            let (up, down) = (self.best(cells, Trend::Increasing), self.best(cells, Trend::Decreasing));
+            if down.0 > up.0 { (Trend::Decreasing, down) } else { (Trend::Increasing, up) }
+        };
+        let free = || self.best(cells, Trend::None);
+        let turn = || {
+            let (turned, ordered) = (self.one_turn(cells), monotone().1);
+            if turned.0 > ordered.0 { turned } else { ordered }
+        };
+        match shape {
+            Shape::Monotone => {
+                let (trend, best) = monotone();
+                (trend, best.1)
+            }
+            Shape::Free => (Trend::None, free().1),
+            Shape::OneTurn => (Trend::None, turn().1),
+            Shape::Auto => {
+                let ((trend, ordered), turn, free) = (monotone(), turn(), free());
+                let clearly = |more: f64, than: f64| more - than > (0.1 * than.abs()).max(0.01);
+                if clearly(free.0, turn.0.max(ordered.0)) {
+                    (Trend::None, free.1)
+                } else if clearly(turn.0, ordered.0) {
+                    (Trend::None, turn.1)
+                } else {
+                    (trend, ordered.1)
+                }
+            }
+        }
+    }
+
     /// Best partition of `cells` into segments: its objective, and the end (exclusive) of each segment.
     fn best(&self, cells: &[[f64; 2]], trend: Trend) -> (f64, Vec<usize>) {
-        let n = cells.len();
-        if n == 0 {
+        if cells.is_empty() {
             return (0.0, Vec::new());
         }
+        let (woe, gain, whole) = self.segments(cells);
+        partition(&woe, &gain, whole, self.options.max_bins, trend)
+    }
+
+    /// Best partition whose WOE changes direction once: a rising or falling part up to some cell, the opposite from there.
+    fn one_turn(&self, cells: &[[f64; 2]]) -> (f64, Vec<usize>) {
+        let (n, bins) = (cells.len(), self.options.max_bins);
+        let mut best = (f64::NEG_INFINITY, Vec::new());
+        if n < 2 {
+            return best;
+        }
+        let (woe, gain, _) = self.segments(cells);
+        let part = |from: usize, to: usize, most: usize, trend| {
+            let cut = |m: &[Vec<f64>]| (from..to).map(|i| m[i][from..=to].to_vec()).collect::<Vec<_>>();
+            partition(&cut(&woe), &cut(&gain), gain[from][to], most, trend)
+        };
+        for turn in 1..n {
+            for left in 1..bins {
+                for (first, second) in [(Trend::Increasing, Trend::Decreasing), (Trend::Decreasing, Trend::Increasing)]
+                {
+                    let (a, b) = (part(0, turn, left, first), part(turn, n, bins - left, second));
+                    if a.0 + b.0 > best.0 {
+                        best = (a.0 + b.0, a.1.iter().copied().chain(b.1.iter().map(|e| e + turn)).collect());
+                    }
+                }
+            }
+        }
+        best
+    }
+
+    /// WOE and gain of every segment of neighbouring cells `i..j`, and the value of not dividing.
+    fn segments(&self, cells: &[[f64; 2]]) -> (Vec<Vec<f64>>, Vec<Vec<f64>>, f64) {
+        let n = cells.len();
         let mut sums = vec![[0.0, 0.0]];
         for c in cells {
             let last = sums[sums.len() - 1];
@@ -410,8 +505,7 @@ impl Merge<'_> {
                 }
             }
         }
-        let whole = self.totals.iv(segment(0, n)) - price;
-        partition(&woe, &gain, whole, self.options.max_bins, trend)
+        (woe, gain, self.totals.iv(segment(0, n)) - price)
     }
 }
 

@@ -39,3 +39,4 @@ pub mod scorecard;
 pub mod selection;
 mod symmetric;
 pub mod table;
+pub mod vertical;

@@ -1,0 +1,516 @@
+//! The label holder's side of sequential subspace optimisation: it minimises
+//!
+//! ```text
+//! F = sum_i c_i log(1 + exp(-s_i z_i)) + ridge / 2 * |w|^2       s_i = +1 if bad, -1 if good; the intercept is free
+//! z = intercept + X_own w_own + sum_j theta_j u_j                u_j = sum over the holders of X_p v_pj
+//! ```
+//!
+//! exactly over the intercept, its own columns and the span of all directions received, so that no step size is needed and F
+//! never rises. `ridge = 1 / C` of scikit-learn's `LogisticRegression`.
+
+use super::linear::{dot, solve_independent, weighted_gram};
+use super::{Direction, Encoded, SCORE_BITS, SCORE_LIMIT, VerticalError, log_odds};
+use crate::glm::{sigmoid, softplus};
+use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
+
+/// How the regression is solved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SolverOptions {
+    /// Penalty on the squared coefficients, above 0; the intercept is free.
+    pub ridge: f64,
+    /// Weigh both classes the same: `c_i = n / (2 n_class)` instead of 1.
+    pub balanced: bool,
+    /// Done when the last direction asks for a smaller change of the log-odds than this (root mean square over the rows).
+    pub tolerance: f64,
+    /// Most passes.
+    pub max_passes: usize,
+    /// Directions kept apart, 2 or more; older ones are merged into one.
+    pub memory: usize,
+    /// Passes without a better loss on the held-out rows before the best one is taken; needs `memory >= max_passes`.
+    pub patience: Option<usize>,
+}
+
+impl Default for SolverOptions {
+    fn default() -> Self {
+        SolverOptions { ridge: 1.0, balanced: false, tolerance: 1e-4, max_passes: 40, memory: 16, patience: None }
+    }
+}
+
+impl SolverOptions {
+    /// Checks the ranges of the options.
+    pub fn validate(&self) -> Result<(), VerticalError> {
+        let rule = |ok: bool, option, allowed| {
+            if ok { Ok(()) } else { Err(VerticalError::Option { option, allowed }) }
+        };
+        rule(self.ridge.is_finite() && self.ridge > 0.0, "ridge", "above 0")?;
+        rule(self.tolerance > 0.0 && self.tolerance <= 1.0, "tolerance", "above 0, at most 1")?;
+        rule((1..=1000).contains(&self.max_passes), "max_passes", "1 to 1000")?;
+        rule((2..=256).contains(&self.memory), "memory", "2 to 256")?;
+        let unmerged = self.patience.is_none_or(|p| p > 0 && self.memory >= self.max_passes);
+        rule(unmerged, "patience", "1 or more, and `memory` at least `max_passes`")
+    }
+}
+
+/// How far along each direction, for all feature holders alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Combination {
+    /// One factor per direction in use.
+    pub theta: Vec<f64>,
+    /// Mean of `c_i p_i (1 - p_i)` over the rows: how curved the loss is.
+    pub curvature: f64,
+    /// The next direction is to be multiplied by `2^gain`, so that its scores use the fixed point well when they get small.
+    pub gain: u32,
+    /// Afterwards the two oldest directions become one, `theta[0] v_0 + theta[1] v_1`.
+    pub merge: bool,
+}
+
+/// What follows from a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Another direction is needed.
+    Continue,
+    /// The last direction asked for less than the tolerance, or the last two achieved less.
+    Converged,
+    /// No better loss on the held-out rows for `patience` passes; the best combination is in force.
+    StoppedEarly,
+    /// `max_passes` are used up.
+    PassesSpent,
+}
+
+/// What a pass achieved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pass {
+    /// Directions received so far; 0 is the label holder alone.
+    pub pass: usize,
+    /// Mean loss of the training rows, without the penalty.
+    pub loss: f64,
+    /// The same with the penalty: what is minimised, divided by the number of rows.
+    pub objective: f64,
+    /// Mean loss of the held-out rows, if there are any.
+    pub held_out_loss: Option<f64>,
+    /// Length of the feature holders' gradient when they made this direction.
+    pub gradient_norm: f64,
+    /// Change of the log-odds that this direction asked for, root mean square over the rows.
+    pub asked: f64,
+    /// Newton steps in the subspace.
+    pub steps: usize,
+    /// What follows.
+    pub status: Status,
+}
+
+/// The label holder with its rows.
+pub struct LabelHolder {
+    /// A column of ones, then the own columns.
+    own: Vec<Vec<f64>>,
+    bad: Vec<bool>,
+    /// Weights of the training rows, 0 for held-out ones.
+    weights: Vec<f64>,
+    held_out: Vec<usize>,
+    options: SolverOptions,
+    z: Vec<f64>,
+    state: LabelState,
+}
+
+/// What a label holder must remember between two passes: for the vault only.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelState {
+    /// Received score directions, oldest first, as real log-odds (a merged one is no whole number any more).
+    scores: Vec<Vec<f64>>,
+    /// `sum_p v_pi . v_pj`, full rows.
+    gram: Vec<Vec<f64>>,
+    /// Intercept, own coefficients, then theta.
+    point: Vec<f64>,
+    pass: usize,
+    /// Best combination on the held-out rows: loss, pass, point.
+    best: Option<(f64, usize, Vec<f64>)>,
+    /// A combination is in force that no direction has answered yet.
+    told: bool,
+    /// The gain of the direction that is due.
+    gain: u32,
+    /// Objective after the last pass, and how many passes in a row did not lower it by what the tolerance is worth.
+    objective: f64,
+    idle: usize,
+}
+
+/// Redacted: shows how far the solver is.
+impl core::fmt::Debug for LabelState {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "LabelState {{ directions: {}, pass: {} }}", self.scores.len(), self.pass)
+    }
+}
+
+impl core::fmt::Debug for LabelHolder {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "LabelHolder {{ rows: {}, own: {}, state: {:?} }}", self.bad.len(), self.own.len() - 1, self.state)
+    }
+}
+
+impl LabelHolder {
+    /// A label holder with its own part of the matrix (which may have no columns) and the labels of the same rows. Rows of
+    /// `held_out` do not train; they only decide when to stop.
+    pub fn new(
+        own: &Encoded,
+        bad: Vec<bool>,
+        held_out: Vec<usize>,
+        options: SolverOptions,
+    ) -> Result<LabelHolder, VerticalError> {
+        options.validate()?;
+        let rows = bad.len();
+        if own.rows() != rows {
+            return Err(VerticalError::Length { what: "labels", expected: own.rows(), found: rows });
+        }
+        if held_out.iter().any(|&r| r >= rows) {
+            return Err(VerticalError::RowSet { rows });
+        }
+        let weights = class_weights(&bad, &held_out, options.balanced)?;
+        let mut columns = vec![vec![1.0; rows]];
+        columns.extend(own.real());
+        let mut point = vec![0.0; columns.len()];
+        let positive: f64 = weights.iter().zip(&bad).filter(|(_, b)| **b).map(|(w, _)| w).sum();
+        let negative = weights.iter().sum::<f64>() - positive;
+        point[0] = libm::log(positive / negative);
+        let state = LabelState {
+            scores: Vec::new(),
+            gram: Vec::new(),
+            point,
+            pass: 0,
+            best: None,
+            told: false,
+            gain: 0,
+            objective: f64::INFINITY,
+            idle: 0,
+        };
+        let z = vec![0.0; rows];
+        Ok(LabelHolder { own: columns, bad, weights, held_out, options, z, state })
+    }
+
+    /// The same holder with what it remembered.
+    pub fn resume(mut self, state: LabelState) -> Result<LabelHolder, VerticalError> {
+        let length = |what, expected: usize, found: usize| {
+            if expected == found { Ok(()) } else { Err(VerticalError::Length { what, expected, found }) }
+        };
+        let h = state.scores.len();
+        length("stored coefficients", self.own.len() + h, state.point.len())?;
+        length("stored products", h, state.gram.len())?;
+        state.gram.iter().try_for_each(|row| length("stored products", h, row.len()))?;
+        state.scores.iter().try_for_each(|u| length("stored scores", self.bad.len(), u.len()))?;
+        self.state = state;
+        self.z = self.scores_at(&self.state.point);
+        Ok(self)
+    }
+
+    /// What to remember.
+    pub fn state(&self) -> &LabelState {
+        &self.state
+    }
+
+    /// Pass 0: the optimum over the label holder's own columns, which is its model without the others.
+    pub fn alone(&mut self) -> Result<Pass, VerticalError> {
+        if self.state.pass > 0 || !self.state.scores.is_empty() {
+            return Err(VerticalError::Order { what: "the solution over the own columns" });
+        }
+        let steps = self.minimise()?;
+        self.report(0.0, f64::INFINITY, steps)
+    }
+
+    /// Takes the sum of all feature holders' directions of this pass and solves over the larger span.
+    pub fn receive(&mut self, direction: &Direction) -> Result<Pass, VerticalError> {
+        self.check(direction)?;
+        let h = self.state.scores.len();
+        let [squares @ .., gradient_square, slope] = direction.scalars.as_slice() else {
+            return Err(VerticalError::Length { what: "scalars", expected: h + 3, found: direction.scalars.len() });
+        };
+        for (row, &product) in self.state.gram.iter_mut().zip(squares) {
+            row.push(product);
+        }
+        self.state.gram.push(squares.to_vec());
+        let scores: Vec<f64> = direction.scores.iter().map(|&u| log_odds(u)).collect();
+        self.state.scores.push(scores);
+        self.state.point.push(0.0);
+        self.state.pass += 1;
+        self.state.told = false;
+        let curvature: f64 = self.curvature() * self.bad.len() as f64;
+        // g . v carries the gain once.
+        let asked = libm::sqrt((-slope).max(0.0) * libm::ldexp(1.0, -(self.state.gain as i32)) / curvature);
+        let steps = self.minimise()?;
+        // Directions shrink by a factor of three to ten per pass: the next one will be about 1 at most.
+        self.state.gain = if asked > 0.0 { (-libm::log2(asked)).clamp(0.0, 20.0) as u32 } else { 0 };
+        self.report(libm::sqrt(gradient_square.max(0.0)), asked, steps)
+    }
+
+    /// What to tell all feature holders after a pass. With `merge`, both sides put the two oldest directions together.
+    pub fn combination(&mut self) -> Combination {
+        let own = self.own.len();
+        let theta = self.state.point[own..].to_vec();
+        let merge = !self.state.told && theta.len() > self.options.memory;
+        self.state.told = true;
+        if merge {
+            self.merge();
+        }
+        Combination { theta, curvature: self.curvature(), gain: self.state.gain, merge }
+    }
+
+    /// `d_i = c_i (sigmoid(z_i) - y_i)`, 0 for held-out rows.
+    pub fn residuals(&self) -> Vec<f64> {
+        let one = |((&z, &bad), &c): ((&f64, &bool), &f64)| c * (sigmoid(z) - f64::from(u8::from(bad)));
+        self.z.iter().zip(&self.bad).zip(&self.weights).map(one).collect()
+    }
+
+    /// Log-odds of bad of every row at the current point.
+    pub fn scores(&self) -> &[f64] {
+        &self.z
+    }
+
+    /// The intercept.
+    pub fn intercept(&self) -> f64 {
+        self.state.point[0]
+    }
+
+    /// Coefficients of the own columns.
+    pub fn coefficients(&self) -> &[f64] {
+        &self.state.point[1..self.own.len()]
+    }
+
+    /// The directions received, as the label holder sees them.
+    pub fn received(&self) -> &[Vec<f64>] {
+        &self.state.scores
+    }
+
+    pub(super) fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    pub(super) fn bad(&self) -> &[bool] {
+        &self.bad
+    }
+
+    pub(super) fn own(&self) -> &[Vec<f64>] {
+        &self.own
+    }
+
+    pub(super) fn ridge(&self) -> f64 {
+        self.options.ridge
+    }
+
+    pub(super) fn move_to(&mut self, point: Vec<f64>) {
+        self.state.point = point;
+    }
+
+    fn check(&self, direction: &Direction) -> Result<(), VerticalError> {
+        let length = |what, expected: usize, found: usize| {
+            if expected == found { Ok(()) } else { Err(VerticalError::Length { what, expected, found }) }
+        };
+        length("scores", self.bad.len(), direction.scores.len())?;
+        length("scalars", self.state.scores.len() + 3, direction.scalars.len())?;
+        if direction.scores.iter().any(|u| u.unsigned_abs() > SCORE_LIMIT.unsigned_abs()) {
+            return Err(VerticalError::NotFinite { what: "scores" });
+        }
+        if direction.scalars.iter().any(|s| !s.is_finite()) {
+            return Err(VerticalError::NotFinite { what: "scalars" });
+        }
+        Ok(())
+    }
+
+    fn curvature(&self) -> f64 {
+        let one = |(&z, &c): (&f64, &f64)| c * weight(z);
+        self.z.iter().zip(&self.weights).map(one).sum::<f64>().max(1e-9) / self.bad.len() as f64
+    }
+
+    fn report(&mut self, gradient_norm: f64, asked: f64, steps: usize) -> Result<Pass, VerticalError> {
+        let n = self.weights.iter().filter(|&&c| c > 0.0).count() as f64;
+        let (loss, penalty) = self.objective(&self.z, &self.state.point);
+        let worth = 0.5 * self.curvature() * self.options.tolerance * self.options.tolerance * self.bad.len() as f64;
+        let lowered = self.state.objective - (loss + penalty);
+        self.state.idle = if lowered < worth { self.state.idle + 1 } else { 0 };
+        self.state.objective = loss + penalty;
+        let held_out_loss = self.held_out_loss();
+        let pass = self.state.pass;
+        if let Some(held_out) = held_out_loss.filter(|_| self.options.patience.is_some()) {
+            if self.state.best.as_ref().is_none_or(|(best, ..)| held_out < *best) {
+                self.state.best = Some((held_out, pass, self.state.point.clone()));
+            }
+        }
+        let stale = self.state.best.as_ref().map_or(0, |(_, at, _)| pass - at);
+        let status = if self.options.patience.is_some_and(|p| stale >= p) {
+            Status::StoppedEarly
+        } else if asked <= self.options.tolerance || self.state.idle >= 2 {
+            Status::Converged
+        } else if pass >= self.options.max_passes {
+            Status::PassesSpent
+        } else {
+            Status::Continue
+        };
+        if let Some((_, _, point)) = self.state.best.take_if(|_| status != Status::Continue) {
+            self.state.point = point;
+            self.state.point.resize(self.own.len() + self.state.scores.len(), 0.0);
+            self.z = self.scores_at(&self.state.point);
+        }
+        Ok(Pass {
+            pass,
+            loss: loss / n,
+            objective: (loss + penalty) / n,
+            held_out_loss,
+            gradient_norm,
+            asked,
+            steps,
+            status,
+        })
+    }
+
+    fn held_out_loss(&self) -> Option<f64> {
+        let total: f64 =
+            self.held_out.iter().map(|&r| softplus(if self.bad[r] { -self.z[r] } else { self.z[r] })).sum();
+        (!self.held_out.is_empty()).then(|| total / self.held_out.len() as f64)
+    }
+
+    fn columns(&self) -> Vec<&[f64]> {
+        self.own.iter().chain(&self.state.scores).map(Vec::as_slice).collect()
+    }
+
+    fn scores_at(&self, point: &[f64]) -> Vec<f64> {
+        combine(&self.columns(), point)
+    }
+
+    /// Loss and penalty at a point with the scores `z`.
+    fn objective(&self, z: &[f64], point: &[f64]) -> (f64, f64) {
+        let loss = z
+            .iter()
+            .zip(&self.bad)
+            .zip(&self.weights)
+            .filter(|(_, c)| **c > 0.0)
+            .fold(0.0, |sum, ((&z, &bad), &c)| sum + c * softplus(if bad { -z } else { z }));
+        (loss, self.options.ridge / 2.0 * dot(point, &self.penalised(point)))
+    }
+
+    /// The penalty's matrix times a point: identity for own columns, the Gram matrix of the directions, nothing for the intercept.
+    fn penalised(&self, point: &[f64]) -> Vec<f64> {
+        let own = self.own.len();
+        let mut out = vec![0.0; point.len()];
+        out[1..own].copy_from_slice(&point[1..own]);
+        for (o, row) in out[own..].iter_mut().zip(&self.state.gram) {
+            *o = dot(row, &point[own..]);
+        }
+        out
+    }
+
+    /// Damped Newton over intercept, own columns and directions; returns the number of steps.
+    fn minimise(&mut self) -> Result<usize, VerticalError> {
+        let rows = self.bad.len();
+        let ridge = self.options.ridge;
+        let columns = self.columns();
+        let mut point = self.state.point.clone();
+        let mut z = combine(&columns, &point);
+        let total = |(loss, penalty): (f64, f64)| loss + penalty;
+        let mut value = total(self.objective(&z, &point));
+        let mut steps = 0;
+        while steps < MOST_STEPS {
+            let d: Vec<f64> =
+                (0..rows).map(|i| self.weights[i] * (sigmoid(z[i]) - f64::from(u8::from(self.bad[i])))).collect();
+            let curvatures: Vec<f64> = z.iter().zip(&self.weights).map(|(&z, c)| c * weight(z)).collect();
+            let penalised = self.penalised(&point);
+            let gradient: Vec<f64> = columns.iter().zip(&penalised).map(|(c, r)| dot(c, &d) + ridge * r).collect();
+            let mut hessian = weighted_gram(&columns, &curvatures);
+            self.add_penalty(&mut hessian);
+            let step = solve_independent(&hessian, &gradient, &self.floors(&hessian, &curvatures))
+                .ok_or(VerticalError::Range { what: "the Hessian", rows })?;
+            let decrease = dot(&step, &gradient);
+            let enough = 1e-4 * self.options.tolerance * self.options.tolerance * curvatures.iter().sum::<f64>();
+            if decrease <= enough.max(1e-14 * value.abs()) {
+                break;
+            }
+            steps += 1;
+            let moved = combine(&columns, &step);
+            let mut length = 1.0;
+            let accepted = loop {
+                let next: Vec<f64> = point.iter().zip(&step).map(|(p, s)| p - length * s).collect();
+                let next_z: Vec<f64> = z.iter().zip(&moved).map(|(z, m)| z - length * m).collect();
+                let next_value = total(self.objective(&next_z, &next));
+                if next_value <= value - 1e-4 * length * decrease {
+                    break Some((next, next_z, next_value));
+                }
+                length /= 2.0;
+                if length < 1e-6 {
+                    break None;
+                }
+            };
+            // No fall is left that the arithmetic can see.
+            let Some(better) = accepted else { break };
+            (point, z, value) = better;
+        }
+        (self.state.point, self.z) = (point, z);
+        Ok(steps)
+    }
+
+    fn add_penalty(&self, hessian: &mut DMatrix<f64>) {
+        let (own, ridge) = (self.own.len(), self.options.ridge);
+        (1..own).for_each(|i| hessian[(i, i)] += ridge);
+        for (i, row) in self.state.gram.iter().enumerate() {
+            for (j, product) in row.iter().enumerate() {
+                hessian[(own + i, own + j)] += ridge * product;
+            }
+        }
+    }
+
+    /// What must be new in a column for it to be used: a share of its square, and for directions well more than the rounding
+    /// of their scores, which would be magnified otherwise.
+    fn floors(&self, hessian: &DMatrix<f64>, curvatures: &[f64]) -> Vec<f64> {
+        let unit = libm::ldexp(1.0, -(SCORE_BITS as i32));
+        let rounding = unit * unit * curvatures.iter().sum::<f64>();
+        let floor = |i: usize| if i < self.own.len() { 0.0 } else { 1e6 * rounding };
+        (0..hessian.nrows()).map(|i| (NEW_SHARE * hessian[(i, i)]).max(floor(i))).collect()
+    }
+
+    fn merge(&mut self) {
+        let own = self.own.len();
+        let (a, b) = (self.state.point[own], self.state.point[own + 1]);
+        let second = self.state.scores.remove(1);
+        self.state.scores[0].iter_mut().zip(second).for_each(|(u, v)| *u = a * *u + b * v);
+        let gram = &mut self.state.gram;
+        let second = gram.remove(1);
+        gram[0] = gram[0].iter().zip(&second).map(|(u, v)| a * u + b * v).collect();
+        for row in gram.iter_mut() {
+            row[0] = a * row[0] + b * row.remove(1);
+        }
+        self.state.point.remove(own + 1);
+        self.state.point[own] = 1.0;
+    }
+}
+
+/// Newton steps per pass, at most: the start is the last optimum, so two or three are usual.
+const MOST_STEPS: usize = 20;
+
+/// A column that differs from the earlier ones by less than this share of its square is left where it is.
+const NEW_SHARE: f64 = 1e-9;
+
+/// `p (1 - p)` at the log-odds `z`.
+fn weight(z: f64) -> f64 {
+    let p = sigmoid(z);
+    p * (1.0 - p)
+}
+
+/// `sum_j point_j column_j`.
+fn combine(columns: &[&[f64]], point: &[f64]) -> Vec<f64> {
+    let mut z = vec![0.0; columns.first().map_or(0, |c| c.len())];
+    for (column, &p) in columns.iter().zip(point).filter(|(_, p)| **p != 0.0) {
+        z.iter_mut().zip(*column).for_each(|(z, x)| *z += p * x);
+    }
+    z
+}
+
+fn class_weights(bad: &[bool], held_out: &[usize], balanced: bool) -> Result<Vec<f64>, VerticalError> {
+    let mut trains = vec![true; bad.len()];
+    held_out.iter().for_each(|&r| trains[r] = false);
+    let count = |class: bool| bad.iter().zip(&trains).filter(|(b, t)| **b == class && **t).count() as f64;
+    let (bads, goods) = (count(true), count(false));
+    if bads == 0.0 || goods == 0.0 {
+        return Err(VerticalError::OneClass { rows: (bads + goods) as usize });
+    }
+    let of = |class: f64| if balanced { (bads + goods) / (2.0 * class) } else { 1.0 };
+    Ok(bad.iter().zip(&trains).map(|(&b, &t)| if t { of(if b { bads } else { goods }) } else { 0.0 }).collect())
+}

@@ -1,0 +1,399 @@
+//! Weight of evidence when columns and labels are at different parties.
+//!
+//! | step | where | what |
+//! |---|---|---|
+//! | 1 | owner of the columns | [`fine_columns`]: narrow bins, one 0/1 indicator per bin and training row |
+//! | 2 | encrypted | bads per bin = indicator . label |
+//! | 3 | label holder | [`merge`]: neighbours merged until no group is below the minimum of goods and bads |
+//! | 4 | owner | [`final_columns`]: bins, weights of evidence, information values |
+//!
+//! The label holder sees row and bad counts per unnamed fine bin, in order; the owner sees goods and bads of groups that reach
+//! the minimum, nothing of smaller ones. The label holder takes the same steps with its own columns.
+
+use super::encoding::ColumnEncoder;
+use super::{DropReason, Dropped, Encoder, Features, VerticalError};
+use crate::binning::{Binning, BinningOptions, Shape, bin_counts};
+use crate::grid::{ColumnGrid, FineGrid};
+use crate::table::{Column, ColumnKind, ColumnSpec};
+use serde::{Deserialize, Serialize};
+
+/// How columns are binned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WoeOptions {
+    /// Fine bins per numeric column, 2 to 64.
+    pub fine_bins: usize,
+    /// Fewest goods in a group whose counts the owner learns.
+    pub minimum_goods: u64,
+    /// Fewest bads in such a group.
+    pub minimum_bads: u64,
+    /// Most final bins, without missing and "other", 1 to 50.
+    pub max_bins: usize,
+    /// How the WOE may go along a column.
+    pub shape: Shape,
+    /// Pseudo-rows per class, see [`crate::binning`].
+    pub smoothing: f64,
+    /// Evidence asked for per further bin, as in [`BinningOptions::min_chi_square`].
+    pub min_chi_square: f64,
+    /// Columns below this information value are left out.
+    pub min_iv: f64,
+}
+
+impl Default for WoeOptions {
+    fn default() -> Self {
+        WoeOptions {
+            fine_bins: 20,
+            minimum_goods: 5,
+            minimum_bads: 5,
+            max_bins: 10,
+            shape: Shape::Auto,
+            smoothing: 0.5,
+            min_chi_square: 1.0,
+            min_iv: 0.02,
+        }
+    }
+}
+
+impl WoeOptions {
+    /// Checks the ranges of the options.
+    pub fn validate(&self) -> Result<(), VerticalError> {
+        let rule = |ok: bool, option, allowed| {
+            if ok { Ok(()) } else { Err(VerticalError::Option { option, allowed }) }
+        };
+        rule((2..=64).contains(&self.fine_bins), "fine_bins", "2 to 64")?;
+        rule((1..=1_000_000).contains(&self.minimum_goods), "minimum_goods", "1 to 1000000")?;
+        rule((1..=1_000_000).contains(&self.minimum_bads), "minimum_bads", "1 to 1000000")?;
+        rule((1..=50).contains(&self.max_bins), "max_bins", "1 to 50")?;
+        rule(self.smoothing.is_finite() && self.smoothing > 0.0, "smoothing", "above 0")?;
+        rule(self.min_chi_square.is_finite() && self.min_chi_square >= 0.0, "min_chi_square", "0 or more")?;
+        rule(self.min_iv.is_finite() && self.min_iv >= 0.0, "min_iv", "0 or more")
+    }
+}
+
+/// Narrow bins of one column at its owner, with the bin of every training row.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FineBins {
+    column: String,
+    grid: ColumnGrid,
+    of_row: Vec<u32>,
+}
+
+/// Shows the shape only.
+impl core::fmt::Debug for FineBins {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "FineBins {{ bins: {}, rows: {} }}", self.len(), self.of_row.len())
+    }
+}
+
+impl FineBins {
+    /// Name of the column.
+    pub fn column(&self) -> &str {
+        &self.column
+    }
+
+    /// Number of bins: cells in order of value, or levels and "other"; then missing.
+    pub fn len(&self) -> usize {
+        self.grid.cells() + 1
+    }
+
+    /// Never true: there is always the bin for missing values.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// 1 for the training rows of one bin, 0 for all others.
+    pub fn indicator(&self, bin: usize) -> Vec<i32> {
+        self.of_row.iter().map(|&b| i32::from(b as usize == bin)).collect()
+    }
+
+    /// Training rows per bin.
+    pub fn rows(&self) -> Vec<u64> {
+        let mut rows = vec![0; self.len()];
+        self.of_row.iter().for_each(|&b| rows[b as usize] += 1);
+        rows
+    }
+
+    /// Which bins have no neighbours: missing, and all of a categorical column.
+    pub fn standalone(&self) -> Vec<bool> {
+        let categorical = matches!(self.grid, ColumnGrid::Categorical { .. });
+        (0..self.len()).map(|b| categorical || b + 1 == self.len()).collect()
+    }
+
+    /// Bads per bin: what the encrypted products give, here in the clear.
+    pub fn bads(&self, bad: &[bool]) -> Vec<u64> {
+        let mut bads = vec![0; self.len()];
+        self.of_row.iter().zip(bad).filter(|(_, bad)| **bad).for_each(|(&b, _)| bads[b as usize] += 1);
+        bads
+    }
+
+    /// What the label holder works with.
+    pub fn counted(&self, bad: Vec<u64>) -> FineColumn {
+        FineColumn { rows: self.rows(), bad, standalone: self.standalone() }
+    }
+}
+
+/// Fine bins of all columns of a party, from its training rows: about equally many rows each, heavy values on their own.
+pub fn fine_columns(
+    features: &Features,
+    train: &[usize],
+    options: &WoeOptions,
+) -> Result<Vec<FineBins>, VerticalError> {
+    options.validate()?;
+    features.check_rows(train)?;
+    let one = |(spec, column): (&ColumnSpec, &Column)| match (column, &spec.kind) {
+        (Column::Numeric(values), _) => {
+            let grid = FineGrid { edges: edges(train.iter().map(|&r| values[r]).collect(), options.fine_bins) };
+            let missing = grid.cells();
+            let bin = |x: f64| if x.is_nan() { missing } else { grid.cell(x) } as u32;
+            let of_row = train.iter().map(|&r| bin(values[r])).collect();
+            FineBins { column: spec.name.clone(), grid: ColumnGrid::Numeric(grid), of_row }
+        }
+        (Column::Categorical(values), kind) => {
+            let levels = match kind {
+                ColumnKind::Categorical { levels } => levels.clone(),
+                ColumnKind::Numeric => Vec::new(),
+            };
+            let of_row = train.iter().map(|&r| values[r]).collect();
+            FineBins { column: spec.name.clone(), grid: ColumnGrid::Categorical { levels }, of_row }
+        }
+    };
+    Ok(features.specs().iter().zip(features.columns()).map(one).collect())
+}
+
+/// Cut points for about equally many rows per bin; a value that many rows share is not mixed with others if that can be helped.
+fn edges(mut values: Vec<f64>, bins: usize) -> Vec<f64> {
+    values.retain(|x| !x.is_nan());
+    values.sort_by(f64::total_cmp);
+    let runs: Vec<(f64, usize)> = values.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
+    let (mut edges, mut inside, mut left) = (Vec::new(), 0usize, values.len());
+    for pair in runs.windows(2) {
+        let ((value, count), (_, next)) = (pair[0], pair[1]);
+        inside += count;
+        let open = bins.saturating_sub(edges.len());
+        if open <= 1 {
+            break;
+        }
+        let target = left as f64 / open as f64;
+        // Cut here when one more value would miss the target by more than stopping does.
+        if inside as f64 >= target || (inside + next) as f64 - target > target - inside as f64 {
+            edges.push(value);
+            left -= inside;
+            inside = 0;
+        }
+    }
+    edges
+}
+
+/// One unnamed column as the label holder sees it; all vectors have one entry per fine bin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FineColumn {
+    /// Training rows.
+    pub rows: Vec<u64>,
+    /// Bad training rows.
+    pub bad: Vec<u64>,
+    /// Not to be merged with neighbours.
+    pub standalone: Vec<bool>,
+}
+
+/// What the label holder answers: all groups have at least the minimum of goods and of bads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Merged {
+    /// Good training rows.
+    pub good: u64,
+    /// Bad training rows.
+    pub bad: u64,
+    /// One per column, in the order of the request.
+    pub columns: Vec<MergedColumn>,
+}
+
+/// Groups of the fine bins of one column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MergedColumn {
+    /// In order. A fine bin that is in no group has counts below the minimum, which are withheld.
+    pub groups: Vec<Group>,
+    /// The group whose counts include those of all withheld bins, so that they are no difference to the totals either.
+    pub withheld_in: Option<usize>,
+}
+
+/// Fine bins that are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// First fine bin.
+    pub first: usize,
+    /// Last fine bin, included.
+    pub last: usize,
+    /// Good training rows.
+    pub good: u64,
+    /// Bad training rows.
+    pub bad: u64,
+}
+
+/// Merges neighbouring fine bins until every group has the minimum of goods and of bads; what is left at the end joins the last
+/// group. Standalone bins below the minimum are withheld, and so is a column that does not reach it as a whole. Where
+/// the withheld bins could be found as the difference between the groups and the totals, the largest group counts them in.
+pub fn merge(columns: &[FineColumn], bad: &[bool], options: &WoeOptions) -> Result<Merged, VerticalError> {
+    options.validate()?;
+    let bads = bad.iter().filter(|&&b| b).count() as u64;
+    let goods = bad.len() as u64 - bads;
+    if bads == 0 || goods == 0 {
+        return Err(VerticalError::OneClass { rows: bad.len() });
+    }
+    let one = |(at, column): (usize, &FineColumn)| {
+        let lengths = [column.bad.len(), column.standalone.len()];
+        if let Some(&found) = lengths.iter().find(|&&l| l != column.rows.len()) {
+            return Err(VerticalError::Length { what: "fine bins", expected: column.rows.len(), found });
+        }
+        let total = |v: &[u64]| v.iter().try_fold(0u64, |s, &x| s.checked_add(x));
+        let possible = column.rows.iter().zip(&column.bad).all(|(r, b)| b <= r);
+        if !possible || total(&column.rows) != Some(bad.len() as u64) || total(&column.bad) != Some(bads) {
+            return Err(VerticalError::Counts { column: at });
+        }
+        Ok(merge_column(column, options))
+    };
+    let columns = columns.iter().enumerate().map(one).collect::<Result<_, _>>()?;
+    Ok(Merged { good: goods, bad: bads, columns })
+}
+
+fn merge_column(column: &FineColumn, options: &WoeOptions) -> MergedColumn {
+    let enough = |g: &Group| g.good >= options.minimum_goods && g.bad >= options.minimum_bads;
+    let bin = |b: usize| Group { first: b, last: b, good: column.rows[b] - column.bad[b], bad: column.bad[b] };
+    let join = |a: Group, b: Group| Group { last: b.last, good: a.good + b.good, bad: a.bad + b.bad, ..a };
+    let mut groups: Vec<Group> = Vec::new();
+    let mut open: Option<Group> = None;
+    let mut withheld = [0, 0];
+    let mut withhold = |g: Group| withheld = [withheld[0] + g.good, withheld[1] + g.bad];
+    let mut close = |open: &mut Option<Group>, groups: &mut Vec<Group>, from: usize| {
+        if let Some(rest) = open.take() {
+            match groups[from..].last_mut() {
+                Some(last) => *last = join(*last, rest),
+                None => withhold(rest),
+            }
+        }
+    };
+    // Runs of neighbours end at a standalone bin.
+    let mut run = 0;
+    for b in 0..column.rows.len() {
+        if column.standalone[b] {
+            close(&mut open, &mut groups, run);
+            if enough(&bin(b)) {
+                groups.push(bin(b));
+            } else {
+                let mut alone = Some(bin(b));
+                let end = groups.len();
+                close(&mut alone, &mut groups, end);
+            }
+            run = groups.len();
+            continue;
+        }
+        let grown = open.take().map_or(bin(b), |g| join(g, bin(b)));
+        if enough(&grown) {
+            groups.push(grown);
+        } else {
+            open = Some(grown);
+        }
+    }
+    close(&mut open, &mut groups, run);
+    // The totals are known, so a small withheld remainder would be their difference to the groups: the largest group takes it.
+    let small =
+        withheld[0] + withheld[1] > 0 && !(withheld[0] >= options.minimum_goods && withheld[1] >= options.minimum_bads);
+    let largest = (0..groups.len()).max_by_key(|&i| groups[i].good + groups[i].bad).filter(|_| small);
+    if let Some(g) = largest.map(|i| &mut groups[i]) {
+        (g.good, g.bad) = (g.good + withheld[0], g.bad + withheld[1]);
+    }
+    MergedColumn { groups, withheld_in: largest }
+}
+
+/// The owner's encoder from the merged counts: as few bins as the evidence supports, each with its weight of evidence.
+pub fn final_columns(fine: &[FineBins], merged: &Merged, options: &WoeOptions) -> Result<Encoder, VerticalError> {
+    options.validate()?;
+    if fine.len() != merged.columns.len() {
+        let (expected, found) = (fine.len(), merged.columns.len());
+        return Err(VerticalError::Length { what: "merged columns", expected, found });
+    }
+    let (mut columns, mut dropped) = (Vec::new(), Vec::new());
+    for (at, (fine, merged_column)) in fine.iter().zip(&merged.columns).enumerate() {
+        let binning = final_column(fine, merged_column, [merged.good as f64, merged.bad as f64], options)
+            .ok_or(VerticalError::Counts { column: at })?;
+        if binning.iv < options.min_iv || binning.bins.iter().all(|b| b.woe == 0.0) {
+            dropped.push(Dropped { column: binning.column, reason: DropReason::LowInformation { iv: binning.iv } });
+        } else {
+            columns.push(ColumnEncoder::Woe { binning });
+        }
+    }
+    Ok(Encoder { columns, dropped })
+}
+
+fn final_column(fine: &FineBins, merged: &MergedColumn, totals: [f64; 2], options: &WoeOptions) -> Option<Binning> {
+    let rows = fine.rows();
+    let standalone = fine.standalone();
+    // Groups must be ordered, disjoint, of neighbours only, and of as many rows as the owner counts itself.
+    let mut next = 0;
+    let grouped = |b: usize| merged.groups.iter().any(|g| (g.first..=g.last).contains(&b));
+    let withheld: u64 = (0..rows.len()).filter(|&b| !grouped(b)).map(|b| rows[b]).sum();
+    for (at, g) in merged.groups.iter().enumerate() {
+        let ordered = g.first >= next && g.first <= g.last && g.last < rows.len();
+        if !ordered || (g.first < g.last && standalone[g.first..=g.last].iter().any(|&s| s)) {
+            return None;
+        }
+        let more = if merged.withheld_in == Some(at) { withheld } else { 0 };
+        if rows[g.first..=g.last].iter().sum::<u64>() + more != g.good.checked_add(g.bad)? {
+            return None;
+        }
+        next = g.last + 1;
+    }
+    let minimum = (options.minimum_goods + options.minimum_bads) as f64;
+    let binning = BinningOptions {
+        max_bins: options.max_bins,
+        min_bin_fraction: 0.0,
+        min_bin_rows: minimum,
+        smoothing: options.smoothing,
+        min_chi_square: options.min_chi_square,
+        ..BinningOptions::default()
+    };
+    let count = |g: &Group| [g.good as f64, g.bad as f64];
+    let missing = rows.len() - 1;
+    let alone = |bin: usize| merged.groups.iter().find(|g| g.first == bin).map_or([0.0, 0.0], count);
+    let (grid, mut cells) = match &fine.grid {
+        ColumnGrid::Categorical { .. } => (fine.grid.clone(), (0..missing).map(alone).collect::<Vec<_>>()),
+        ColumnGrid::Numeric(grid) => {
+            let groups: Vec<&Group> = merged.groups.iter().filter(|g| g.last < missing).collect();
+            let inner = groups.iter().take(groups.len().saturating_sub(1));
+            let edges = inner.map(|g| grid.edges[g.last]).collect();
+            let cells = if groups.is_empty() { vec![[0.0, 0.0]] } else { groups.into_iter().map(count).collect() };
+            (ColumnGrid::Numeric(FineGrid { edges }), cells)
+        }
+    };
+    cells.push(alone(missing));
+    let mut binning = bin_counts(&fine.column, &grid, &cells, totals, &binning, options.shape);
+    let hidden = rows[missing] > 0 && alone(missing) == [0.0, 0.0];
+    if let Some(last) = binning.bins.last_mut().filter(|_| hidden) {
+        last.suppressed_below = Some(minimum);
+    }
+    Some(binning)
+}
+
+/// Bin of each row of a column; `None` when the column is of another kind than the bins.
+pub(crate) fn bins_of(binning: &Binning, spec: &ColumnSpec, column: &Column) -> Option<Vec<usize>> {
+    match (column, &spec.kind, &binning.levels) {
+        (Column::Numeric(values), ColumnKind::Numeric, None) => {
+            Some(values.iter().map(|&x| binning.bin_of_numeric(x)).collect())
+        }
+        (Column::Categorical(values), ColumnKind::Categorical { levels }, Some(agreed)) => {
+            // The table may list its levels in another order than the model: go by the text.
+            let by_level: Vec<usize> = levels.iter().map(|l| binning.bin_of_text(l)).collect();
+            let (other, missing) = (binning.bin_of_level(agreed.len()), binning.bins.len().saturating_sub(1));
+            let bin = |l: u32| match (l as usize).cmp(&levels.len()) {
+                core::cmp::Ordering::Less => by_level[l as usize],
+                core::cmp::Ordering::Equal => other,
+                core::cmp::Ordering::Greater => missing,
+            };
+            Some(values.iter().map(|&l| bin(l)).collect())
+        }
+        _ => None,
+    }
+}
