@@ -1,6 +1,7 @@
 //! The cryptography of Haihe (海河), and nothing else: an auditor opens one folder.
 //!
 //! * [`secure_sum`]: the sum of many parties' vectors, where nobody sees more than the sum;
+//! * [`align`]: private set intersection, by which parties find the firms that all of them know;
 //! * [`dp`]: differential privacy, the noise in that sum and the account of what it costs;
 //! * [`seal`]: sealing a message for one party (RFC 9180 HPKE);
 //! * [`sign`], [`identity`]: who says so (Ed25519, X.509);
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod align;
 pub mod digest;
 pub mod dp;
 pub mod identity;
