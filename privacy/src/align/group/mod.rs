@@ -13,7 +13,13 @@
 //! Two engines give the same bytes: `ifma8` works on eight points at a time with AVX-512 IFMA (module `ifma8`), and
 //! `dalek` is `curve25519-dalek`. Neither branches on the exponent nor uses it in an address.
 
+#[cfg(target_arch = "x86_64")]
+mod curve8;
 mod dalek;
+#[cfg(target_arch = "x86_64")]
+mod field8;
+#[cfg(target_arch = "x86_64")]
+mod ifma8;
 #[cfg(test)]
 mod tests;
 
@@ -116,16 +122,24 @@ pub fn engine() -> &'static str {
 /// Who does the arithmetic.
 #[derive(Clone, Copy)]
 enum Engine {
+    #[cfg(target_arch = "x86_64")]
+    Ifma8(field8::Ifma),
     Dalek,
 }
 
 impl Engine {
     fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = field8::Ifma::try_new() {
+            return Self::Ifma8(simd);
+        }
         Self::Dalek
     }
 
     fn name(self) -> &'static str {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Ifma8(_) => "ifma8",
             Self::Dalek => "dalek",
         }
     }
@@ -133,6 +147,8 @@ impl Engine {
     /// Maps at most [`BLOCK`] hashes to the group and raises them.
     fn map_and_raise(self, hashes: &[[u8; 64]], exponent: &Exponent, out: &mut [[u8; POINT_BYTES]]) {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Ifma8(simd) => ifma8::map_and_raise(simd, hashes, &exponent.half, out),
             Self::Dalek => dalek::map_and_raise(hashes, &exponent.half, out),
         }
     }
@@ -140,6 +156,8 @@ impl Engine {
     /// Raises at most [`BLOCK`] points, or gives the position of the first that is not the encoding of a point.
     fn raise(self, points: &mut [[u8; POINT_BYTES]], exponent: &Exponent) -> Result<(), usize> {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Ifma8(simd) => ifma8::raise(simd, points, &exponent.half),
             Self::Dalek => dalek::raise(points, &exponent.half),
         }
     }
