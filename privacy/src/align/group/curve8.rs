@@ -125,12 +125,6 @@ impl Ifma {
         }
     }
 
-    /// The sum of two points.
-    #[inline(always)]
-    pub(super) fn add_points(self, p: &Point, q: &Point) -> Point {
-        self.extended(&self.add_cached(p, &self.cached(q)))
-    }
-
     /// `p, 2 p, .., 8 p`.
     #[inline(always)]
     fn table(self, p: &Point) -> [Cached; TABLE] {
@@ -144,28 +138,32 @@ impl Ifma {
         table
     }
 
+    /// Puts the entry into `found`, which is zero before, if the two numbers are equal.
+    #[inline(always)]
+    fn or_if(self, found: &mut Cached, entry: &Cached, magnitude: u64, wanted: u64) {
+        // All ones or all zeros. The compiler must not know that much, lest it make a branch of it.
+        let mask = self.splat(black_box(((magnitude ^ wanted).wrapping_sub(1) as i64 >> 63) as u64));
+        found.sum = self.or_masked(&found.sum, &entry.sum, mask);
+        found.difference = self.or_masked(&found.difference, &entry.difference, mask);
+        found.z2 = self.or_masked(&found.z2, &entry.z2, mask);
+        found.t2d = self.or_masked(&found.t2d, &entry.t2d, mask);
+    }
+
     /// The digit's multiple out of the table. Every entry is read, whatever the digit is.
     #[inline(always)]
     fn look_up(self, table: &[Cached; TABLE], digit: i8) -> Cached {
-        let f = self.avx512f;
         let sign = digit >> 7;
         let magnitude = ((digit ^ sign) - sign) as u64;
-        // All ones if the magnitude is this, else all zeros. The compiler must not know that much.
-        let is = |wanted: u64| self.splat(black_box(((magnitude ^ wanted).wrapping_sub(1) as i64 >> 63) as u64));
-        let masked = |element: &Element, mask| Element(element.0.map(|limb| f._mm512_and_si512(limb, mask)));
-        let or = |sum: &mut Element, element: &Element, mask| {
-            for (sum, limb) in sum.0.iter_mut().zip(element.0) {
-                *sum = f._mm512_or_si512(*sum, f._mm512_and_si512(limb, mask));
-            }
+        let mut found = Cached { sum: self.zero(), difference: self.zero(), z2: self.zero(), t2d: self.zero() };
+        let identity = Cached {
+            sum: self.one(),
+            difference: self.one(),
+            z2: self.add(&self.one(), &self.one()),
+            t2d: self.zero(),
         };
-        let one = masked(&self.one(), is(0));
-        let mut found = Cached { sum: one, difference: one, z2: self.add(&one, &one), t2d: self.zero() };
+        self.or_if(&mut found, &identity, magnitude, 0);
         for (i, entry) in table.iter().enumerate() {
-            let mask = is(i as u64 + 1);
-            or(&mut found.sum, &entry.sum, mask);
-            or(&mut found.difference, &entry.difference, mask);
-            or(&mut found.z2, &entry.z2, mask);
-            or(&mut found.t2d, &entry.t2d, mask);
+            self.or_if(&mut found, entry, magnitude, i as u64 + 1);
         }
         let negative: Mask = black_box(sign as u8);
         Cached {
@@ -195,55 +193,75 @@ impl Ifma {
 
     /// Decoding (RFC 9496, section 4.3.1) of canonical, non-negative field elements, and the lanes that are points.
     #[inline(always)]
-    pub(super) fn decode<const N: usize>(self, s: &[Element; N]) -> [(Point, Mask); N] {
+    pub(super) fn decode(self, s: &[Element; 2]) -> [(Point, Mask); 2] {
         let one = self.one();
-        let d = self.constant(&D);
-        let ss = s.map(|s| self.square(&s));
-        let u1 = ss.map(|ss| self.sub(&one, &ss));
-        let u2 = ss.map(|ss| self.add(&one, &ss));
-        let u2_squared = u2.map(|u2| self.square(&u2));
-        let mut v = u1.map(|u1| self.negative(&self.mul(&d, &self.square(&u1))));
-        for (v, u2_squared) in v.iter_mut().zip(&u2_squared) {
-            *v = self.sub(v, u2_squared);
-        }
-        let mut product = v;
-        for (product, u2_squared) in product.iter_mut().zip(&u2_squared) {
-            *product = self.mul(product, u2_squared);
-        }
-        let (squares, roots) = self.sqrt_ratio(&[one; N], &product);
-        std::array::from_fn(|i| {
-            let den_x = self.mul(&roots[i], &u2[i]);
-            let den_y = self.mul(&self.mul(&roots[i], &den_x), &v[i]);
-            let x = self.absolute(&self.mul(&self.add(&s[i], &s[i]), &den_x));
-            let y = self.mul(&u1[i], &den_y);
-            let t = self.mul(&x, &y);
-            let valid = squares[i] & !self.is_negative(&t) & !self.is_zero(&y);
-            (Point { x, y, z: one, t }, valid)
-        })
+        let [a, b] = [self.before_root(&s[0]), self.before_root(&s[1])];
+        let (squares, roots) = self.sqrt_ratio(&[one, one], &[a.3, b.3]);
+        [self.after_root(&s[0], &a, squares[0], &roots[0]), self.after_root(&s[1], &b, squares[1], &roots[1])]
     }
 
-    /// The function `MAP` of RFC 9496, section 4.3.4 (Elligator 2).
+    /// `u1`, `u2`, `v` and `v u2^2`.
     #[inline(always)]
-    pub(super) fn map<const N: usize>(self, t: &[Element; N]) -> [Point; N] {
+    fn before_root(self, s: &Element) -> (Element, Element, Element, Element) {
+        let (one, ss) = (self.one(), self.square(s));
+        let (u1, u2) = (self.sub(&one, &ss), self.add(&one, &ss));
+        let u2_squared = self.square(&u2);
+        let du1_squared = self.mul(&self.constant(&D), &self.square(&u1));
+        let v = self.negative(&self.add(&du1_squared, &u2_squared));
+        (u1, u2, v, self.mul(&v, &u2_squared))
+    }
+
+    #[inline(always)]
+    fn after_root(
+        self,
+        s: &Element,
+        (u1, u2, v, _): &(Element, Element, Element, Element),
+        square: Mask,
+        root: &Element,
+    ) -> (Point, Mask) {
+        let den_x = self.mul(root, u2);
+        let den_y = self.mul(&self.mul(root, &den_x), v);
+        let x = self.absolute(&self.mul(&self.add(s, s), &den_x));
+        let y = self.mul(u1, &den_y);
+        let t = self.mul(&x, &y);
+        let valid = square & !self.is_negative(&t) & !self.is_zero(&y);
+        (Point { x, y, z: self.one(), t }, valid)
+    }
+
+    /// The sum of the function `MAP` of RFC 9496, section 4.3.4 (Elligator 2), of two field elements.
+    #[inline(always)]
+    pub(super) fn map(self, t: &[Element; 2]) -> Point {
+        let [(r0, u0, v0), (r1, u1, v1)] = [self.before_map(&t[0]), self.before_map(&t[1])];
+        let (squares, roots) = self.sqrt_ratio(&[u0, u1], &[v0, v1]);
+        let p = self.after_map(&t[0], &r0, &v0, squares[0], &roots[0]);
+        let q = self.after_map(&t[1], &r1, &v1, squares[1], &roots[1]);
+        self.extended(&self.add_cached(&p, &self.cached(&q)))
+    }
+
+    /// `r`, `u` and `v`.
+    #[inline(always)]
+    fn before_map(self, t: &Element) -> (Element, Element, Element) {
         let (one, d) = (self.one(), self.constant(&D));
-        let minus_one = self.negative(&one);
-        let r = t.map(|t| self.mul(&self.square(&t), &self.constant(&SQRT_M1)));
-        let u = r.map(|r| self.mul(&self.add(&r, &one), &self.constant(&ONE_MINUS_D_SQ)));
-        let v = r.map(|r| self.mul(&self.sub(&minus_one, &self.mul(&r, &d)), &self.add(&r, &d)));
-        let (squares, roots) = self.sqrt_ratio(&u, &v);
-        std::array::from_fn(|i| {
-            let turned = self.negative(&self.absolute(&self.mul(&roots[i], &t[i])));
-            let s = self.select(squares[i], &turned, &roots[i]);
-            let c = self.select(squares[i], &r[i], &minus_one);
-            let scaled = self.mul(&self.mul(&c, &self.sub(&r[i], &one)), &self.constant(&D_MINUS_ONE_SQ));
-            let n = self.sub(&scaled, &v[i]);
-            let ss = self.square(&s);
-            self.extended(&Completed {
-                e: self.mul(&self.add(&s, &s), &v[i]),
-                g: self.mul(&n, &self.constant(&SQRT_AD_MINUS_ONE)),
-                h: self.sub(&one, &ss),
-                f: self.add(&one, &ss),
-            })
+        let r = self.mul(&self.square(t), &self.constant(&SQRT_M1));
+        let u = self.mul(&self.add(&r, &one), &self.constant(&ONE_MINUS_D_SQ));
+        let rd_plus_one = self.add(&self.mul(&r, &d), &one);
+        (r, u, self.mul(&self.negative(&rd_plus_one), &self.add(&r, &d)))
+    }
+
+    #[inline(always)]
+    fn after_map(self, t: &Element, r: &Element, v: &Element, square: Mask, root: &Element) -> Point {
+        let one = self.one();
+        let turned = self.negative(&self.absolute(&self.mul(root, t)));
+        let s = self.select(square, &turned, root);
+        let c = self.select(square, r, &self.negative(&one));
+        let scaled = self.mul(&self.mul(&c, &self.sub(r, &one)), &self.constant(&D_MINUS_ONE_SQ));
+        let n = self.sub(&scaled, v);
+        let ss = self.square(&s);
+        self.extended(&Completed {
+            e: self.mul(&self.add(&s, &s), v),
+            g: self.mul(&n, &self.constant(&SQRT_AD_MINUS_ONE)),
+            h: self.sub(&one, &ss),
+            f: self.add(&one, &ss),
         })
     }
 

@@ -67,6 +67,15 @@ const fn multiple_of_p(shift: u32) -> Constant {
 }
 
 impl Ifma {
+    /// Runs a kernel, compiled for this processor. All that it calls must be `#[inline(always)]`, and must not hand
+    /// closures around: what is not inlined is compiled for the oldest machine.
+    ///
+    /// The bound makes the closure an `FnOnce` itself; otherwise it would be called through a shim that is not inlined.
+    #[inline(always)]
+    pub(super) fn run<R>(self, kernel: impl FnOnce() -> R) -> R {
+        self.vectorize(kernel)
+    }
+
     #[inline(always)]
     pub(super) fn splat(self, x: u64) -> __m512i {
         self.avx512f._mm512_set1_epi64(x as i64)
@@ -75,7 +84,8 @@ impl Ifma {
     /// The same element in all lanes.
     #[inline(always)]
     pub(super) fn constant(self, limbs: &Constant) -> Element {
-        Element(limbs.map(|limb| self.splat(limb)))
+        let [l0, l1, l2, l3, l4] = *limbs;
+        Element([self.splat(l0), self.splat(l1), self.splat(l2), self.splat(l3), self.splat(l4)])
     }
 
     #[inline(always)]
@@ -202,15 +212,13 @@ impl Ifma {
     /// Brings limbs below 2^63 under 2^51 + 2^18.
     #[inline(always)]
     pub(super) fn carry(self, wide: Wide) -> Element {
-        let mask = self.splat(MASK);
-        let carries = wide.0.map(|limb| self.avx512f._mm512_srli_epi64::<BITS>(limb));
-        let rest = wide.0.map(|limb| self.avx512f._mm512_and_si512(limb, mask));
+        let ([z0, z1, z2, z3, z4], f, mask) = (wide.0, self.avx512f, self.splat(MASK));
         Element([
-            self.low(rest[0], [carries[4]], [self.splat(19)]),
-            self.plus(rest[1], carries[0]),
-            self.plus(rest[2], carries[1]),
-            self.plus(rest[3], carries[2]),
-            self.plus(rest[4], carries[3]),
+            self.low(f._mm512_and_si512(z0, mask), [f._mm512_srli_epi64::<BITS>(z4)], [self.splat(19)]),
+            self.plus(f._mm512_and_si512(z1, mask), f._mm512_srli_epi64::<BITS>(z0)),
+            self.plus(f._mm512_and_si512(z2, mask), f._mm512_srli_epi64::<BITS>(z1)),
+            self.plus(f._mm512_and_si512(z3, mask), f._mm512_srli_epi64::<BITS>(z2)),
+            self.plus(f._mm512_and_si512(z4, mask), f._mm512_srli_epi64::<BITS>(z3)),
         ])
     }
 
@@ -280,6 +288,16 @@ impl Ifma {
         Element(chosen)
     }
 
+    /// `sum | (a & mask)`, bit by bit.
+    #[inline(always)]
+    pub(super) fn or_masked(self, sum: &Element, a: &Element, mask: __m512i) -> Element {
+        let mut result = sum.0;
+        for (sum, limb) in result.iter_mut().zip(a.0) {
+            *sum = self.avx512f._mm512_or_si512(*sum, self.avx512f._mm512_and_si512(limb, mask));
+        }
+        Element(result)
+    }
+
     /// The one representative below p, in limbs below 2^51.
     #[inline(always)]
     pub(super) fn canonical(self, a: &Element) -> Element {
@@ -330,15 +348,14 @@ impl Ifma {
     #[inline(always)]
     pub(super) fn from_words(self, words: &[[u64; LANES]; 4]) -> Element {
         let (f, mask) = (self.avx512f, self.splat(MASK));
-        let [w0, w1, w2, w3] = words.map(|word| pulp::cast::<[u64; LANES], __m512i>(word));
-        let limbs = [
-            w0,
-            f._mm512_or_si512(f._mm512_srli_epi64::<51>(w0), f._mm512_slli_epi64::<13>(w1)),
-            f._mm512_or_si512(f._mm512_srli_epi64::<38>(w1), f._mm512_slli_epi64::<26>(w2)),
-            f._mm512_or_si512(f._mm512_srli_epi64::<25>(w2), f._mm512_slli_epi64::<39>(w3)),
-            f._mm512_srli_epi64::<12>(w3),
-        ];
-        Element(limbs.map(|limb| f._mm512_and_si512(limb, mask)))
+        let [w0, w1, w2, w3] = pulp::cast::<_, [__m512i; 4]>(*words);
+        Element([
+            f._mm512_and_si512(w0, mask),
+            f._mm512_and_si512(f._mm512_or_si512(f._mm512_srli_epi64::<51>(w0), f._mm512_slli_epi64::<13>(w1)), mask),
+            f._mm512_and_si512(f._mm512_or_si512(f._mm512_srli_epi64::<38>(w1), f._mm512_slli_epi64::<26>(w2)), mask),
+            f._mm512_and_si512(f._mm512_or_si512(f._mm512_srli_epi64::<25>(w2), f._mm512_slli_epi64::<39>(w3)), mask),
+            f._mm512_and_si512(f._mm512_srli_epi64::<12>(w3), mask),
+        ])
     }
 
     /// Eight canonical little-endian integers, word by word.
@@ -346,20 +363,22 @@ impl Ifma {
     pub(super) fn to_words(self, a: &Element) -> [[u64; LANES]; 4] {
         let f = self.avx512f;
         let [l0, l1, l2, l3, l4] = self.canonical(a).0;
-        let words = [
+        let words: [__m512i; 4] = [
             f._mm512_or_si512(l0, f._mm512_slli_epi64::<51>(l1)),
             f._mm512_or_si512(f._mm512_srli_epi64::<13>(l1), f._mm512_slli_epi64::<38>(l2)),
             f._mm512_or_si512(f._mm512_srli_epi64::<26>(l2), f._mm512_slli_epi64::<25>(l3)),
             f._mm512_or_si512(f._mm512_srli_epi64::<39>(l3), f._mm512_slli_epi64::<12>(l4)),
         ];
-        words.map(|word| pulp::cast::<__m512i, [u64; LANES]>(word))
+        pulp::cast(words)
     }
 
     /// `x^(2^count)` for several vectors, whose squarings overlap.
     #[inline(always)]
     fn square_times<const N: usize>(self, mut x: [Element; N], count: usize) -> [Element; N] {
         for _ in 0..count {
-            x = x.map(|x| self.square(&x));
+            for x in &mut x {
+                *x = self.square(x);
+            }
         }
         x
     }
@@ -396,26 +415,36 @@ impl Ifma {
     }
 
     /// `SQRT_RATIO_M1(u, v)` of RFC 9496, section 4.2: whether `u / v` is a square (zero counts), and the non-negative
-    /// root of `u / v`, or of `SQRT_M1 u / v` where it is not.
+    /// root of `u / v`, or of `SQRT_M1 u / v` where it is not. Two vectors, whose long chains of squarings overlap.
+    ///
+    /// A kernel of its own: it is long, and used in two places.
+    #[inline(never)]
+    pub(super) fn sqrt_ratio(self, u: &[Element; 2], v: &[Element; 2]) -> ([Mask; 2], [Element; 2]) {
+        self.run(
+            #[inline(always)]
+            || {
+                let v3 = self.mul_each(self.square_times(*v, 1), v);
+                let uv7 = self.mul_each(self.mul_each(self.square_times(v3, 1), v), u);
+                // (p - 5) / 8 = 2^252 - 3
+                let power = self.mul_each(self.square_times(self.power_chain(&uv7).0, 2), &uv7);
+                let [first, second] = self.mul_each(self.mul_each(power, &v3), u);
+                let (first_square, first) = self.right_root(&u[0], &v[0], &first);
+                let (second_square, second) = self.right_root(&u[1], &v[1], &second);
+                ([first_square, second_square], [first, second])
+            },
+        )
+    }
+
+    /// The root, from `(u / v)^((p + 3) / 8)`, which is right up to a fourth root of unity.
     #[inline(always)]
-    pub(super) fn sqrt_ratio<const N: usize>(self, u: &[Element; N], v: &[Element; N]) -> ([Mask; N], [Element; N]) {
-        let v3 = self.mul_each(v.map(|v| self.square(&v)), v);
-        let v7 = self.mul_each(v3.map(|v3| self.square(&v3)), v);
-        let uv7 = self.mul_each(v7, u);
-        let power = self.mul_each(self.square_times(self.power_chain(&uv7).0, 2), &uv7); // (p - 5) / 8 = 2^252 - 3
-        let mut roots = self.mul_each(self.mul_each(power, &v3), u);
-        let mut squares = [0; N];
+    fn right_root(self, u: &Element, v: &Element, root: &Element) -> (Mask, Element) {
         let i = self.constant(&SQRT_M1);
-        for (((root, square), u), v) in roots.iter_mut().zip(&mut squares).zip(u).zip(v) {
-            let check = self.mul(v, &self.square(root));
-            let right = self.is_zero(&self.sub(&check, u));
-            let flipped = self.is_zero(&self.add(&check, u));
-            let flipped_i = self.is_zero(&self.add(&check, &self.mul(u, &i)));
-            let turned = self.select(flipped | flipped_i, root, &self.mul(root, &i));
-            *root = self.absolute(&turned);
-            *square = right | flipped;
-        }
-        (squares, roots)
+        let check = self.mul(v, &self.square(root));
+        let right = self.is_zero(&self.sub(&check, u));
+        let flipped = self.is_zero(&self.add(&check, u));
+        let flipped_i = self.is_zero(&self.add(&check, &self.mul(u, &i)));
+        let turned = self.select(flipped | flipped_i, root, &self.mul(root, &i));
+        (right | flipped, self.absolute(&turned))
     }
 }
 

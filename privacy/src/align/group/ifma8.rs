@@ -17,12 +17,9 @@ pub(super) fn map_and_raise(simd: Ifma, hashes: &[[u8; 64]], half: &Scalar, out:
     for hashes in hashes.chunks(LANES) {
         let first = transpose(hashes.iter().map(|hash| &hash[..32]));
         let second = transpose(hashes.iter().map(|hash| &hash[32..]));
-        let point = simd.vectorize(
+        let point = simd.run(
             #[inline(always)]
-            || {
-                let [p, q] = simd.map(&[simd.from_words(&first), simd.from_words(&second)]);
-                simd.add_points(&p, &q)
-            },
+            || simd.map(&[simd.from_words(&first), simd.from_words(&second)]),
         );
         doubled.push(scale(simd, &point, &digits));
     }
@@ -36,7 +33,7 @@ pub(super) fn raise(simd: Ifma, points: &mut [[u8; POINT_BYTES]], half: &Scalar)
     for (i, pair) in points.chunks(PAIR).enumerate() {
         let (first, second) = pair.split_at(pair.len().min(LANES));
         let words = [first, second].map(|points| transpose(points.iter().map(<[u8; POINT_BYTES]>::as_slice)));
-        let decoded = simd.vectorize(
+        let decoded = simd.run(
             #[inline(always)]
             || simd.decode(&[simd.from_words(&words[0]), simd.from_words(&words[1])]),
         );
@@ -54,7 +51,7 @@ pub(super) fn raise(simd: Ifma, points: &mut [[u8; POINT_BYTES]], half: &Scalar)
 }
 
 fn scale(simd: Ifma, point: &Point, digits: &Digits) -> Doubled {
-    simd.vectorize(
+    simd.run(
         #[inline(always)]
         || simd.double_for_encoding(&simd.scale(point, digits)),
     )
@@ -62,7 +59,7 @@ fn scale(simd: Ifma, point: &Point, digits: &Digits) -> Doubled {
 
 /// Encodes with one inversion for each lane (Montgomery's trick). Zeros, which have no inverse, are left out.
 fn encode(simd: Ifma, doubled: &[Doubled], out: &mut [[u8; POINT_BYTES]]) {
-    let words = simd.vectorize(
+    let words = simd.run(
         #[inline(always)]
         || {
             let one = simd.one();
