@@ -8,8 +8,8 @@ mod options;
 pub mod work;
 
 pub use options::{
-    AlignmentOptions, Encoding, FitOptions, HolderSpec, MAX_FIRMS, MAX_HOLDERS, Optimiser,
-    ScoringOptions, VerticalOptions,
+    AlignmentOptions, Encoding, FitOptions, HolderSpec, MAX_FIRMS, MAX_HOLDERS, Optimiser, ScoringOptions,
+    VerticalOptions,
 };
 
 use serde::{Deserialize, Serialize};

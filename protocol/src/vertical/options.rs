@@ -129,12 +129,7 @@ pub struct FitOptions {
 
 impl Default for FitOptions {
     fn default() -> Self {
-        Self {
-            optimiser: Optimiser::FullBatch,
-            batch_rows: 65_536,
-            validation_share: 0.0,
-            warm_start: None,
-        }
+        Self { optimiser: Optimiser::FullBatch, batch_rows: 65_536, validation_share: 0.0, warm_start: None }
     }
 }
 

@@ -120,8 +120,7 @@ impl Aligning {
         let (terms, me) = (self.terms(c)?, c.me() as u32);
         let alignment =
             Alignment::new(terms, self.sizes.clone(), secret(c), threads()).map_err(|error| named(c, error))?;
-        let mut inbox: Vec<Passed> =
-            self.kept.drain(..).map(|(from, bytes)| Passed { from, to: me, bytes }).collect();
+        let mut inbox: Vec<Passed> = self.kept.drain(..).map(|(from, bytes)| Passed { from, to: me, bytes }).collect();
         if number > 1 {
             let letters = c.inbox.letters.iter();
             inbox.extend(letters.map(|(from, body)| Passed { from: *from as u32, to: me, bytes: body.clone() }));

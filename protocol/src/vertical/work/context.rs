@@ -12,7 +12,7 @@ use crate::{
     error::Fault,
     id::PartyId,
     job::JobSpec,
-    vertical::{Inbox, Letter, VerticalOptions},
+    vertical::{Inbox, Letter, Outbox, VerticalOptions},
 };
 
 /// What a step is taken with.
@@ -92,6 +92,13 @@ impl Context<'_> {
         PairSeed::from_bytes(self.secret(&format!("pair {other}")))
     }
 
+    /// An exchange in which this side has nothing to say.
+    pub fn waiting(&self) -> Outbox {
+        let mut outbox = Outbox::default();
+        outbox.announcement.phase = "waits".to_owned();
+        outbox
+    }
+
     /// The one letter from `from` in the last exchange.
     pub fn letter<T: serde::de::DeserializeOwned>(&self, from: usize, what: &str) -> Result<T, StepError> {
         let body = self.body(from, what)?;
@@ -124,7 +131,10 @@ impl Context<'_> {
             [one] => self.peer(*one, what),
             several => {
                 let names: Vec<&str> = several.iter().map(|p| self.name(*p).as_str()).collect();
-                StepError { fault: Fault::CoordinatorOrContributor, reason: format!("one of {}: {what}", names.join(", ")) }
+                StepError {
+                    fault: Fault::CoordinatorOrContributor,
+                    reason: format!("one of {}: {what}", names.join(", ")),
+                }
             }
         }
     }

@@ -3,11 +3,8 @@
 use std::num::NonZeroUsize;
 
 use haihe_models::vertical::{
-    Direction, Encoded, Encoder, FeatureHolder, Features, VALUE_LIMIT,
-    feature_holder::FeatureState,
-    gradient_from_products,
-    score::Block,
-    woe,
+    Direction, Encoded, Encoder, FeatureHolder, Features, VALUE_LIMIT, feature_holder::FeatureState,
+    gradient_from_products, score::Block, woe,
 };
 use haihe_privacy::{
     linear::{EncodedMatrix, EncryptedVector, LinearParameters, Masking, PublicKey, Tiling, centre, multiply, unmask},
@@ -39,10 +36,13 @@ pub(super) struct Feature {
     /// Once the label holder has said so: the training rows.
     train: Vec<bool>,
     public_key: Vec<u8>,
+    #[serde(with = "super::as_json")]
     encoder: Option<Encoder>,
     state: FeatureState,
     /// Passes so far.
     pass: usize,
+    /// The next exchange is the label holder's.
+    waits: bool,
     phase: Phase,
 }
 
@@ -52,9 +52,14 @@ enum Phase {
     Binned,
     Asked,
     /// Products are being decrypted.
-    Opened { masks: Vec<u64>, bits: u32 },
+    Opened {
+        masks: Vec<u64>,
+        bits: u32,
+    },
     /// Everything was said.
-    Over { block: String },
+    Over {
+        block: String,
+    },
 }
 
 /// The part of the matrix in its two forms.
@@ -79,6 +84,7 @@ impl Feature {
             encoder: None,
             state: FeatureState::default(),
             pass: 0,
+            waits: false,
             phase: Phase::Opening,
         };
         let mut outbox = Outbox::default();
@@ -91,7 +97,12 @@ impl Feature {
         Ok(Turn::More(feature, outbox))
     }
 
+    /// Label holder and feature holders take turns.
     pub fn step(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+        if std::mem::replace(&mut self.waits, !matches!(self.phase, Phase::Over { .. })) {
+            let outbox = c.waiting();
+            return Ok(Turn::More(Self { waits: false, ..self }, outbox));
+        }
         match std::mem::replace(&mut self.phase, Phase::Asked) {
             Phase::Opening => self.opening(c),
             Phase::Binned => self.binned(c),
@@ -135,8 +146,7 @@ impl Feature {
                 let indicators: Vec<Vec<i32>> =
                     fine.iter().flat_map(|f| (0..f.len()).map(|bin| f.indicator(bin))).collect();
                 let context = c.purpose_at("labels", c.exchange - 1);
-                let (response, _) =
-                    self.multiplied(c, &indicators, 1, &labels, &context, Masking::None)?;
+                let (response, _) = self.multiplied(c, &indicators, 1, &labels, &context, Masking::None)?;
                 let letter = Counts { columns: fine.iter().map(|f| (f.rows(), f.standalone())).collect(), response };
                 let mut outbox = Outbox::default();
                 outbox.announcement.phase = "counts per bin".to_owned();
@@ -188,10 +198,11 @@ impl Feature {
         let mut outbox = Outbox::default();
         if ask.fitted {
             let holder = self.holder(c, x.clone())?;
-            let block = Block::new(self.encoder(c)?, holder.coefficients(), None).map_err(|e| c.own(e))?;
+            let block = Block::new(self.encoder(c)?, holder.coefficients(), 0.0, &part.features, &part.train);
+            let block = block.map_err(|e| c.own(e))?;
             outbox = self.partial_scores(c, &block)?;
             let block = serde_json::to_string_pretty(&block).expect("plain data");
-            return Ok(Turn::More(Self { phase: Phase::Over { block }, ..self }, outbox));
+            return Ok(Turn::More(Self { phase: Phase::Over { block }, waits: false, ..self }, outbox));
         }
         let Some(residuals) = ask.residuals else {
             return Err(c.peer(a, "it asks for nothing"));
@@ -233,7 +244,11 @@ impl Feature {
         let scores = masks.mask(&c.purpose("scores"), &direction.scores).map_err(|e| c.own(e))?;
         let wide = |x: &f64| {
             let scaled = x * 2f64.powi(SCALAR_BITS as i32);
-            if scaled.abs() < 2f64.powi(118) { Ok(scaled as i128) } else { Err(c.own("a product of directions is too large: raise fit.ridge")) }
+            if scaled.abs() < 2f64.powi(118) {
+                Ok(scaled as i128)
+            } else {
+                Err(c.own("a product of directions is too large: raise fit.ridge"))
+            }
         };
         let scalars: Vec<i128> = direction.scalars.iter().map(wide).collect::<Result<_, _>>()?;
         Ok(Masked { scores, scalars: masks.mask_wide(&c.purpose("scalars"), &scalars) })
@@ -242,13 +257,11 @@ impl Feature {
     /// The block's scores of all common firms, for the label holder.
     fn partial_scores(&self, c: &Context<'_>, block: &Block) -> Result<Outbox, StepError> {
         let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
-        let scores = block.partial_scores(&features).map_err(|e| c.own(e))?;
-        let train = rows::positions(&self.train, true);
-        let sum: i128 = train.iter().map(|r| i128::from(scores[*r])).sum();
-        let mean = if train.is_empty() { 0 } else { (sum / train.len() as i128) as i64 };
+        let all: Vec<usize> = (0..self.rows.len()).collect();
+        let scores = block.partials(&features, &all).map_err(|e| c.own(e))?;
         let pairs = Aligning::pair_seeds(&self.pairs);
         let masked = Masks::new(c.me(), &pairs).mask(&c.purpose("partial scores"), &scores).map_err(|e| c.own(e))?;
-        let letter = PartialScores { scores: masked, mean, columns: block.len() as u32 };
+        let letter = PartialScores { scores: masked, mean: block.mean_partial, columns: block.columns.len() as u32 };
         let mut outbox = Outbox::default();
         outbox.announcement.phase = "scores of the common firms".to_owned();
         outbox.letters = to_all(vec![c.label_holder], letters::write(&letter));
@@ -270,14 +283,12 @@ impl Feature {
         let parameters = Tiling::new(train, vector.block as usize)
             .and_then(|tiling| LinearParameters::new(tiling, largest_entry, vector.largest))
             .map_err(|e| c.peer(a, e))?;
-        let encrypted =
-            EncryptedVector::from_bytes(&parameters, context, &vector.bytes).map_err(|e| c.peer(a, e))?;
+        let encrypted = EncryptedVector::from_bytes(&parameters, context, &vector.bytes).map_err(|e| c.peer(a, e))?;
         let key = PublicKey::from_bytes(&self.public_key).map_err(|e| c.peer(a, e))?;
         let matrix = EncodedMatrix::new(&parameters, columns, MATRIX_MEMORY).map_err(|e| c.own(e))?;
         let seed = c.secret_now("products");
         let threads: NonZeroUsize = threads();
-        let (response, masks) =
-            multiply(&matrix, &encrypted, &key, &seed, masking, threads).map_err(|e| c.own(e))?;
+        let (response, masks) = multiply(&matrix, &encrypted, &key, &seed, masking, threads).map_err(|e| c.own(e))?;
         Ok((response.to_bytes(), masks))
     }
 }
@@ -289,6 +300,6 @@ fn fine(c: &Context<'_>, part: &Part) -> Result<Vec<woe::FineBins>, StepError> {
 /// The block that was kept of the model that a scoring names.
 pub(super) fn kept_block(c: &Context<'_>, model: Option<&Kept>) -> Result<Block, StepError> {
     let bytes = model.and_then(|kept| kept.get(BLOCK_FILE));
-    let block = bytes.and_then(|bytes| serde_json::from_slice::<Block>(bytes).ok());
+    let block = bytes.and_then(|bytes| serde_json::from_slice::<Block>(bytes).ok()).filter(|b| b.check().is_ok());
     block.ok_or_else(|| c.own("the model that is asked for is not kept here, or is damaged"))
 }

@@ -96,10 +96,13 @@ pub struct ScoredResult {
 pub(super) struct Label {
     rows: Rows,
     train: Vec<bool>,
+    #[serde(with = "super::as_json")]
     encoder: Option<Encoder>,
     state: Option<LabelState>,
     passes: Vec<Pass>,
     alone: Option<Comparison>,
+    /// The next exchange is the feature holders'.
+    waits: bool,
     phase: Phase,
 }
 
@@ -134,18 +137,40 @@ struct Fixed {
 impl Label {
     pub fn begin(c: &mut Context<'_>, rows: Rows, model: Option<&Kept>) -> Result<Turn<Self>, StepError> {
         let train = rows::training(c.firms, &rows);
-        let label =
-            Self { rows, train, encoder: None, state: None, passes: Vec::new(), alone: None, phase: Phase::Scoring };
+        let label = Self {
+            rows,
+            train,
+            encoder: None,
+            state: None,
+            passes: Vec::new(),
+            alone: None,
+            waits: false,
+            phase: Phase::Scoring,
+        };
         if c.spec.scoring.is_some() {
             kept_block(c, model)?;
             let mut outbox = Outbox::default();
             outbox.announcement.phase = format!("aligned: {} firms to be scored", label.rows.len());
             return Ok(Turn::More(label, outbox));
         }
-        label.open(c)
+        match label.open(c)? {
+            Turn::More(label, outbox) => Ok(Turn::More(Self { waits: true, ..label }, outbox)),
+            last => Ok(last),
+        }
     }
 
+    /// Label holder and feature holders take turns.
     pub fn step(self, c: &mut Context<'_>, model: Option<&Kept>) -> Result<Turn<Self>, StepError> {
+        if self.waits {
+            return Ok(Turn::More(Self { waits: false, ..self }, c.waiting()));
+        }
+        match self.act(c, model)? {
+            Turn::More(label, outbox) => Ok(Turn::More(Self { waits: true, ..label }, outbox)),
+            last => Ok(last),
+        }
+    }
+
+    fn act(self, c: &mut Context<'_>, model: Option<&Kept>) -> Result<Turn<Self>, StepError> {
         match self.phase {
             Phase::Counts => self.merge(c),
             Phase::Products(asked) => self.decrypt(c, asked),
@@ -292,7 +317,9 @@ impl Label {
     /// The optimum over the own columns, and the first question.
     fn first(&mut self, c: &mut Context<'_>) -> Result<Ask, StepError> {
         let mut solver = self.solver(c)?;
-        self.passes.push(solver.alone().map_err(|e| c.own(e))?);
+        let alone = solver.alone().map_err(|e| c.own(e))?;
+        // Nothing was asked of the others yet.
+        self.passes.push(Pass { asked: 0.0, ..alone });
         self.alone = Some(self.quality(c, &self.own_scores(c, &self.block(c, &solver)?)?)?);
         self.ask(c, &mut solver)
     }
@@ -364,12 +391,15 @@ impl Label {
     /// The label holder's part of the model, with the intercept.
     fn block(&self, c: &Context<'_>, solver: &LabelHolder) -> Result<Block, StepError> {
         let encoder = self.encoder.as_ref().ok_or_else(|| c.own("no encoding yet: a step was left out"))?;
-        Block::new(encoder, solver.coefficients(), solver.intercept()).map_err(|e| c.own(e))
+        let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
+        let train = rows::positions(&self.train, true);
+        Block::new(encoder, solver.coefficients(), solver.intercept(), &features, &train).map_err(|e| c.own(e))
     }
 
     fn own_scores(&self, c: &Context<'_>, block: &Block) -> Result<Vec<i64>, StepError> {
         let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
-        block.partial_scores(&features).map_err(|e| c.own(e))
+        let all: Vec<usize> = (0..self.rows.len()).collect();
+        block.partials(&features, &all).map_err(|e| c.own(e))
     }
 
     /// Own scores and the sum of the others', which `letters` hold.
@@ -410,7 +440,7 @@ impl Label {
         let holders = c.feature_holders();
         let mut columns: BTreeMap<PartyId, u32> =
             holders.iter().zip(&letters).map(|(p, l)| (c.name(*p).clone(), l.columns)).collect();
-        columns.insert(c.name(c.me()).clone(), block.len() as u32);
+        columns.insert(c.name(c.me()).clone(), block.columns.len() as u32);
         let means: BTreeMap<PartyId, i64> =
             holders.iter().zip(&letters).map(|(p, l)| (c.name(*p).clone(), l.mean)).collect();
         let alone = self.alone.clone().ok_or_else(|| c.own("the own model is missing: a step was left out"))?;
@@ -445,11 +475,8 @@ impl Label {
         if let Some(stranger) = c.feature_holders().into_iter().find(|p| !means.contains_key(c.name(*p))) {
             return Err(c.peer(stranger, "it has no part in the model that is asked for"));
         }
-        let result = ScoredResult {
-            asked: c.firms.keys.len() as u64,
-            scored: self.rows.len() as u64,
-            without: without.clone(),
-        };
+        let result =
+            ScoredResult { asked: c.firms.keys.len() as u64, scored: self.rows.len() as u64, without: without.clone() };
         let mut kept = Kept::new();
         kept.insert("scores.csv".to_owned(), self.score_lines(c, &scores, &without));
         Ok(Turn::Last(done(serde_json::to_string(&result).expect("plain data")), kept))

@@ -11,6 +11,7 @@
 //! | last two | asks for scores; publishes the evaluation | masked partial scores; nothing |
 
 mod align;
+mod as_json;
 mod context;
 mod feature;
 mod label;
@@ -116,6 +117,19 @@ impl Work {
         Ok(Self { seed, exchange: 0, model: model.cloned(), stage: Stage::Begun })
     }
 
+    /// For the vault.
+    ///
+    /// # Panics
+    /// Never: what is remembered is plain data.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("plain data")
+    }
+
+    /// From the vault; `None` if the bytes are damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        letters::read(bytes)
+    }
+
     /// Takes what was received in the last exchange (nothing before the first) and says what is sent in the next.
     /// `progress` hears what is done, how much of it, and how much there is.
     pub fn step(
@@ -131,8 +145,7 @@ impl Work {
         let label_holder = place.parties.iter().position(|p| options.is_label_holder(p));
         let label_holder = label_holder.ok_or_else(|| broken("the label holder is not in the session"))?;
         let exchange = self.exchange + 1;
-        let mut c =
-            Context { spec, options, place, inbox, firms, label_holder, exchange, seed: &self.seed, progress };
+        let mut c = Context { spec, options, place, inbox, firms, label_holder, exchange, seed: &self.seed, progress };
         if exchange > 1 && inbox.announcements.len() != place.parties.len() {
             return Err(broken("an exchange without everybody's announcement"));
         }
@@ -144,7 +157,9 @@ impl Work {
             }
             Stage::Aligning(aligning) => match aligning.step(&mut c)? {
                 Aligned::More(aligning, outbox) => (Stage::Aligning(aligning), outbox, None),
-                Aligned::Rows(_, rows) if c.is_label_holder() => sorted(Label::begin(&mut c, rows, model)?, Stage::Label),
+                Aligned::Rows(_, rows) if c.is_label_holder() => {
+                    sorted(Label::begin(&mut c, rows, model)?, Stage::Label)
+                }
                 Aligned::Rows(aligning, rows) => {
                     sorted(Feature::begin(&mut c, rows, aligning.pairs, model)?, Stage::Feature)
                 }

@@ -1,0 +1,327 @@
+//! The work of the parties of a vertical job, without network: every letter goes straight into the next inbox.
+
+use std::collections::BTreeMap;
+
+use haihe_models::{
+    table::{Column, ColumnKind, ColumnSpec, Split, Table},
+    vertical::{Encoder, Features, SolverOptions, pooled, score::Block},
+};
+use haihe_privacy::digest::Digest;
+use haihe_protocol::{
+    error::Fault,
+    id::PartyId,
+    job::JobSpec,
+    vertical::{
+        Inbox,
+        work::{Firms, JointResult, Kept, Place, ScoredResult, StepError, Work},
+    },
+};
+
+/// What came of a run.
+struct Run {
+    result_json: String,
+    kept: Vec<Kept>,
+    exchanges: u64,
+    bytes: Vec<u64>,
+}
+
+/// Every party takes its steps; each state goes through its stored form, as after a crash.
+fn run(spec: &JobSpec, firms: &[(PartyId, Firms)], models: Option<&[Kept]>, session: u64) -> Result<Run, StepError> {
+    let parties: Vec<PartyId> = firms.iter().map(|(p, _)| p.clone()).collect();
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&session.to_le_bytes());
+    let session = Digest::from_bytes(digest);
+    let places: Vec<Place> = (0..parties.len()).map(|me| Place { session, parties: parties.clone(), me }).collect();
+    let mut works: Vec<Work> = Vec::new();
+    for place in &places {
+        let model = models.map(|m| &m[place.me]);
+        works.push(Work::begin(spec, place, [place.me as u8 + 1; 32], model)?);
+    }
+    let mut inboxes = vec![Inbox::default(); parties.len()];
+    let mut bytes = vec![0; parties.len()];
+    for exchange in 1..10_000 {
+        let (mut outboxes, mut kept, mut next) = (Vec::new(), Vec::new(), Vec::new());
+        for (me, work) in works.into_iter().enumerate() {
+            let work = Work::from_bytes(&work.to_bytes()).expect("read again");
+            let step = work.step(spec, &places[me], &inboxes[me], &firms[me].1, &mut |_, _, _| {})?;
+            bytes[me] += step.outbox.letters.iter().map(|l| l.body.len() as u64).sum::<u64>();
+            next.push(step.work);
+            outboxes.push(step.outbox);
+            kept.push(step.kept);
+        }
+        works = next;
+        let announcements: Vec<_> = outboxes.iter().map(|o| o.announcement.clone()).collect();
+        if announcements.iter().all(|a| a.done) {
+            let mut results = announcements.into_iter().filter_map(|a| a.result_json);
+            let result_json = results.next().expect("the label holder publishes");
+            assert_eq!(results.next(), None, "nobody else does");
+            let kept = kept.into_iter().map(|k| k.expect("kept with the last parcel")).collect();
+            return Ok(Run { result_json, kept, exchanges: exchange, bytes });
+        }
+        assert!(announcements.iter().all(|a| !a.done), "all are done in the same exchange");
+        inboxes = (0..parties.len())
+            .map(|me| Inbox {
+                announcements: announcements.clone(),
+                letters: outboxes
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(from, o)| {
+                        o.letters.iter().filter(|l| l.to.contains(&me)).map(move |l| (from, l.body.clone()))
+                    })
+                    .collect(),
+            })
+            .collect();
+    }
+    panic!("the job does not end")
+}
+
+fn mix(z: u64) -> u64 {
+    let mut z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn uniform(a: u64, b: u64) -> f64 {
+    (mix(a.wrapping_mul(1_000_003) ^ b) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Value of column `column` of firm `id`; some are missing.
+fn value(id: u64, column: u64) -> f64 {
+    let x: f64 = (0..4).map(|i| uniform(id, 16 * column + i) - 0.5).sum::<f64>() + 0.3 * (uniform(id, 77) - 0.5);
+    if uniform(id, 900 + column) < 0.02 { f64::NAN } else { 10.0 * x }
+}
+
+fn is_bad(id: u64, columns: u64) -> bool {
+    let z: f64 = (0..columns).map(|c| value(id, c)).filter(|x| x.is_finite()).map(|x| 0.12 * x).sum::<f64>() - 1.4;
+    uniform(id, 5000) < 1.0 / (1.0 + (-z).exp())
+}
+
+/// `columns` of the firms with these ids, shuffled by id.
+fn firms(ids: impl Iterator<Item = u64>, columns: std::ops::Range<u64>, all_columns: u64) -> Firms {
+    let mut ids: Vec<u64> = ids.collect();
+    ids.sort_by_key(|id| mix(id ^ columns.start));
+    let specs = columns.clone().map(|c| ColumnSpec { name: format!("x{c}"), kind: ColumnKind::Numeric });
+    let table = Table {
+        specs: specs.collect(),
+        columns: columns.map(|c| Column::Numeric(ids.iter().map(|id| value(*id, c)).collect())).collect(),
+        label: ids.iter().map(|id| is_bad(*id, all_columns)).collect(),
+        split: ids.iter().map(|id| if mix(*id) % 10 < 7 { Split::Train } else { Split::Test }).collect(),
+        firms: None,
+    };
+    Firms { keys: ids.iter().map(|id| format!("firm-{id}")).collect(), table }
+}
+
+fn party(name: &str) -> PartyId {
+    PartyId::new(name).expect("a party id")
+}
+
+/// A job of a bank with `own` columns and holders with three columns each.
+fn job(holders: u64, own: u64, encoding: &str, rest: &str) -> String {
+    let names: Vec<String> = (0..holders).map(|h| format!("holder-{h}")).collect();
+    let quoted: Vec<String> = names.iter().map(|n| format!("\"{n}\"")).collect();
+    let columns = |range: std::ops::Range<u64>| {
+        let list: Vec<String> = range.map(|c| format!("{{ name = \"x{c}\", kind = \"numeric\" }}")).collect();
+        list.join(", ")
+    };
+    let mut text = format!(
+        "[job]\nname = \"test\"\nparties = [\"bank\", {}]\n{rest}\n[vertical]\nlabel_holder = \"bank\"\nencoding = \"{encoding}\"\n\
+         [vertical.alignment]\nkey_kind = \"text\"\nmin_common = 50\nmax_firms = 10000\n\
+         [[vertical.holder]]\nparty = \"bank\"\nview = \"v\"\nkey = \"id\"\nlabel = \"y\"\ncolumns = [{}]\n",
+        quoted.join(", "),
+        columns(0..own)
+    );
+    for (h, name) in names.iter().enumerate() {
+        let start = own + 3 * h as u64;
+        text.push_str(&format!(
+            "[[vertical.holder]]\nparty = \"{name}\"\nview = \"v\"\nkey = \"id\"\ncolumns = [{}]\n",
+            columns(start..start + 3)
+        ));
+    }
+    text
+}
+
+fn town(holders: u64, own: u64, firms_each: u64) -> Vec<(PartyId, Firms)> {
+    let all = own + 3 * holders;
+    // Everybody lacks some firms that the others have, and the bank is not the first of the roster.
+    let of = |gap: u64| (0..firms_each).filter(move |id| mix(id ^ 0xF00) % 20 != gap);
+    let mut town: Vec<(PartyId, Firms)> = (0..holders)
+        .map(|h| (party(&format!("holder-{h}")), firms(of(h), own + 3 * h..own + 3 * h + 3, all)))
+        .collect();
+    town.insert(1.min(town.len()), (party("bank"), firms(of(19), 0..own, all)));
+    town
+}
+
+fn spec(text: &str) -> JobSpec {
+    JobSpec::parse(text).unwrap_or_else(|p| panic!("{p:?}\n{text}"))
+}
+
+/// The ids that all parties of a town have, in some order.
+fn common(town: &[(PartyId, Firms)]) -> Vec<String> {
+    let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+    town.iter().flat_map(|(_, f)| &f.keys).for_each(|k| *counts.entry(k).or_default() += 1);
+    counts.into_iter().filter(|(_, n)| *n == town.len()).map(|(k, _)| k.clone()).collect()
+}
+
+/// The same regression with all columns in one place.
+fn pooled_coefficients(town: &[(PartyId, Firms)], bank: usize) -> Vec<(String, f64)> {
+    let common = common(town);
+    let rows_of = |firms: &Firms| -> Vec<usize> {
+        let at: BTreeMap<&String, usize> = firms.keys.iter().enumerate().map(|(i, k)| (k, i)).collect();
+        common.iter().map(|k| at[k]).collect()
+    };
+    let train: Vec<usize> = {
+        let rows = rows_of(&town[bank].1);
+        (0..rows.len()).filter(|i| town[bank].1.table.split[rows[*i]] == Split::Train).collect()
+    };
+    let (mut parts, mut names) = (Vec::new(), Vec::new());
+    let order = [bank].into_iter().chain((0..town.len()).filter(|p| *p != bank));
+    for p in order {
+        let firms = &town[p].1;
+        let rows = rows_of(firms);
+        let columns = firms.table.columns.iter().map(|c| match c {
+            Column::Numeric(v) => Column::Numeric(rows.iter().map(|r| v[*r]).collect()),
+            Column::Categorical(v) => Column::Categorical(rows.iter().map(|r| v[*r]).collect()),
+        });
+        let features = Features::new(firms.table.specs.clone(), columns.collect(), rows.len()).expect("features");
+        let encoder = Encoder::standardise(&features, &train).expect("encoder");
+        names.extend(encoder.names());
+        parts.push(encoder.encode(&features, &train).expect("encoded"));
+    }
+    let rows = rows_of(&town[bank].1);
+    let bad: Vec<bool> = train.iter().map(|i| town[bank].1.table.label[rows[*i]]).collect();
+    let fitted = pooled::fit(&parts.iter().collect::<Vec<_>>(), &bad, &SolverOptions::default()).expect("fit");
+    names.into_iter().zip(fitted.coefficients.into_iter().flatten()).collect()
+}
+
+fn block(kept: &Kept) -> Block {
+    serde_json::from_slice(&kept["block.json"]).expect("a block")
+}
+
+#[test]
+fn coefficients_are_those_of_the_pooled_fit_for_one_to_five_holders() {
+    for holders in [1, 2, 4, 5] {
+        let spec = spec(&job(holders, 3, "standardise", ""));
+        let town = town(holders, 3, 1500);
+        let run = run(&spec, &town, None, holders).unwrap_or_else(|e| panic!("{e}"));
+        let result: JointResult = serde_json::from_str(&run.result_json).expect("a result");
+        assert_eq!(result.common as usize, common(&town).len());
+        let bank = town.iter().position(|(p, _)| *p == party("bank")).expect("bank");
+        let pooled: BTreeMap<String, f64> = pooled_coefficients(&town, bank).into_iter().collect();
+        let mut seen = 0;
+        for kept in &run.kept {
+            for term in &block(kept).columns {
+                let coefficient = term.coefficient as f64 * 2f64.powi(-28);
+                let expected = pooled[term.encoder.column()];
+                assert!((coefficient - expected).abs() < 1e-3, "{}: {coefficient} {expected}", term.encoder.column());
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, pooled.len());
+        let (joint, alone) = (result.joint.test.expect("test"), result.alone.test.expect("test"));
+        assert!(joint.auc > alone.auc + 0.03, "{} {}", joint.auc, alone.auc);
+        println!(
+            "{holders} holders: {} exchanges, {} passes, AUC alone {:.3} joint {:.3}, bytes {:?}",
+            run.exchanges,
+            result.passes.len() - 1,
+            alone.auc,
+            joint.auc,
+            run.bytes
+        );
+    }
+}
+
+#[test]
+fn a_scorecard_is_learned_and_scores_are_bit_equal_later() {
+    let text = job(2, 3, "woe", "");
+    let learning = spec(&text);
+    let town = town(2, 3, 3000);
+    let learned = run(&learning, &town, None, 7).unwrap_or_else(|e| panic!("{e}"));
+    let result: JointResult = serde_json::from_str(&learned.result_json).expect("a result");
+    let (joint, alone) = (result.joint.test.expect("test").auc, result.alone.test.expect("test").auc);
+    assert!(joint > alone + 0.02, "{joint} {alone}");
+
+    let scoring = spec(&format!("{text}\n[scoring]\nmodel = \"00\"\nmay_be_absent = [\"holder-1\"]\n"));
+    let scored = run(&scoring, &town, Some(&learned.kept), 8).unwrap_or_else(|e| panic!("{e}"));
+    let bank = town.iter().position(|(p, _)| *p == party("bank")).expect("bank");
+    let offline = String::from_utf8(learned.kept[bank]["evaluation-scores.csv"].clone()).expect("text");
+    let online = String::from_utf8(scored.kept[bank]["scores.csv"].clone()).expect("text");
+    assert_eq!(offline, online, "bit for bit");
+
+    // Without one of them: marked, and everybody's score moves.
+    let present: Vec<_> = town.iter().filter(|(p, _)| *p != party("holder-1")).cloned().collect();
+    let models: Vec<Kept> =
+        town.iter().zip(&learned.kept).filter(|((p, _), _)| *p != party("holder-1")).map(|(_, k)| k.clone()).collect();
+    let without = run(&scoring, &present, Some(&models), 9).unwrap_or_else(|e| panic!("{e}"));
+    let result: ScoredResult = serde_json::from_str(&without.result_json).expect("a result");
+    assert_eq!(result.without, vec![party("holder-1")]);
+    let lines = String::from_utf8(
+        without.kept[0].get("scores.csv").or(without.kept[1].get("scores.csv")).expect("scores").clone(),
+    );
+    let lines = lines.expect("text");
+    assert!(lines.lines().skip(1).all(|l| l.ends_with(",holder-1")), "marked");
+    assert!(lines.lines().count() > online.lines().count(), "firms that holder-1 lacks are scored too");
+}
+
+#[test]
+fn bad_input_names_the_party() {
+    let spec_two = spec(&job(2, 3, "standardise", ""));
+    let fails = |change: &dyn Fn(&mut Vec<(PartyId, Firms)>), named: &str, word: &str| {
+        let mut town = town(2, 3, 600);
+        change(&mut town);
+        let error = run(&spec_two, &town, None, 3).err().unwrap_or_else(|| panic!("{word} was accepted"));
+        assert_eq!(error.fault, Fault::Participant(party(named)), "{error}");
+        assert!(error.reason.contains(word), "{error}");
+    };
+    let of = |town: &mut Vec<(PartyId, Firms)>, name: &str| {
+        town.iter().position(|(p, _)| *p == party(name)).expect("in town")
+    };
+    fails(
+        &|town| {
+            let bank = of(town, "bank");
+            town[bank].1.table.label.fill(false);
+        },
+        "bank",
+        "one class",
+    );
+    fails(
+        &|town| {
+            let holder = of(town, "holder-1");
+            town[holder].1.keys.iter_mut().for_each(|k| k.push('x'));
+        },
+        "bank",
+        "common to all",
+    );
+    fails(
+        &|town| {
+            let holder = of(town, "holder-0");
+            town[holder].1.keys[5] = town[holder].1.keys[6].clone();
+        },
+        "holder-0",
+        "earlier row",
+    );
+    fails(
+        &|town| {
+            let holder = of(town, "holder-0");
+            for column in &mut town[holder].1.table.columns {
+                *column = Column::Numeric(vec![1.0; column.len()]);
+            }
+        },
+        "holder-0",
+        "no column",
+    );
+}
+
+#[test]
+fn constant_and_collinear_columns_are_no_obstacle() {
+    let spec = spec(&job(2, 3, "standardise", ""));
+    let mut town = town(2, 3, 1200);
+    let holder = town.iter().position(|(p, _)| *p == party("holder-0")).expect("in town");
+    let table = &mut town[holder].1.table;
+    table.columns[1] = Column::Numeric(vec![3.0; table.columns[1].len()]);
+    table.columns[2] = table.columns[0].clone();
+    let run = run(&spec, &town, None, 4).unwrap_or_else(|e| panic!("{e}"));
+    let block = block(&run.kept[holder]);
+    assert_eq!(block.columns.len(), 2, "the constant column is left out");
+    assert_eq!(block.columns[0].coefficient >> 12, block.columns[1].coefficient >> 12, "twins share their weight");
+}
