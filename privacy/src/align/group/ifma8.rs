@@ -1,8 +1,9 @@
 //! The engine for processors with AVX-512 IFMA: eight points in the lanes of a vector, sixteen where there is a root.
 
+use super::POINT_BYTES;
 use super::curve8::{Digits, Doubled, Point};
+use super::engine::BLOCK;
 use super::field8::{Element, Ifma, LANES, Mask};
-use super::{BLOCK, POINT_BYTES};
 use curve25519_dalek::Scalar;
 
 /// Words of an encoded point.
