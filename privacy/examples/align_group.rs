@@ -9,8 +9,8 @@ use haihe_privacy::align::group::{BadPoint, Engine, Exponent};
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
-const ITEMS: u64 = 4096;
-const REPETITIONS: usize = 15;
+const ITEMS: u64 = 1024;
+const REPETITIONS: usize = 60;
 
 fn main() -> Result<(), BadPoint> {
     let one = NonZeroUsize::MIN;

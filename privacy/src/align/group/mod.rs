@@ -14,6 +14,8 @@
 //! `dalek` is `curve25519-dalek`. Neither branches on the exponent nor uses it in an address.
 
 #[cfg(target_arch = "x86_64")]
+mod constants8;
+#[cfg(target_arch = "x86_64")]
 mod curve8;
 mod dalek;
 mod engine;
@@ -21,6 +23,8 @@ mod engine;
 mod field8;
 #[cfg(target_arch = "x86_64")]
 mod ifma8;
+#[cfg(target_arch = "x86_64")]
+mod roots8;
 #[cfg(test)]
 mod tests;
 
