@@ -12,6 +12,7 @@
 //!
 //! Two engines give the same bytes: `ifma8` works on eight points at a time with AVX-512 IFMA (module `ifma8`), and
 //! `dalek` is `curve25519-dalek`. Neither branches on the exponent nor uses it in an address.
+//! The exponent and its digits are wiped; intermediate points, which are on the stack, are not.
 
 #[cfg(target_arch = "x86_64")]
 mod constants8;
