@@ -3,9 +3,8 @@
 //! Formulas: Hisil, Wong, Carter, Dawson, "Twisted Edwards Curves Revisited" (2008), sections 3.1 and 3.3, complete on
 //! this curve. Encodings: RFC 9496, section 4.3; double-and-encode: Hamburg's, as on ristretto.group.
 
-use super::field8::{
-    D, D_MINUS_ONE_SQ, D2, Element, INVSQRT_A_MINUS_D, Ifma, LANES, Mask, ONE_MINUS_D_SQ, SQRT_AD_MINUS_ONE, SQRT_M1,
-};
+use super::constants8::{D, D_MINUS_ONE_SQ, D2, INVSQRT_A_MINUS_D, ONE_MINUS_D_SQ, SQRT_AD_MINUS_ONE, SQRT_M1};
+use super::field8::{Element, Ifma, LANES, Mask};
 use std::hint::black_box;
 use zeroize::Zeroizing;
 
@@ -297,6 +296,6 @@ impl Ifma {
         let turn = self.is_negative(&self.mul(&self.mul(&h, &e), &z_inverse));
         let g = self.negate_where(turn, &g);
         let s = self.mul(&self.mul(&self.sub(&h, &g), &magic), &self.mul(&g, &t_inverse));
-        self.to_words(&self.absolute(&s))
+        self.store(&self.absolute(&s))
     }
 }

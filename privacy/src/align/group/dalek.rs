@@ -1,6 +1,7 @@
 //! The engine for every machine: `curve25519-dalek`, with its batched double-and-encode.
 
-use super::{BLOCK, POINT_BYTES};
+use super::POINT_BYTES;
+use super::engine::BLOCK;
 use curve25519_dalek::ristretto::CompressedRistretto;
 use curve25519_dalek::{RistrettoPoint, Scalar};
 

@@ -346,7 +346,7 @@ impl Ifma {
 
     /// From the 255 low bits of eight little-endian integers, word by word.
     #[inline(always)]
-    pub(super) fn from_words(self, words: &[[u64; LANES]; 4]) -> Element {
+    pub(super) fn load(self, words: &[[u64; LANES]; 4]) -> Element {
         let (f, mask) = (self.avx512f, self.splat(MASK));
         let [w0, w1, w2, w3] = pulp::cast::<_, [__m512i; 4]>(*words);
         Element([
@@ -360,7 +360,7 @@ impl Ifma {
 
     /// Eight canonical little-endian integers, word by word.
     #[inline(always)]
-    pub(super) fn to_words(self, a: &Element) -> [[u64; LANES]; 4] {
+    pub(super) fn store(self, a: &Element) -> [[u64; LANES]; 4] {
         let f = self.avx512f;
         let [l0, l1, l2, l3, l4] = self.canonical(a).0;
         let words: [__m512i; 4] = [
@@ -371,103 +371,7 @@ impl Ifma {
         ];
         pulp::cast(words)
     }
-
-    /// `x^(2^count)` for several vectors, whose squarings overlap.
-    #[inline(always)]
-    fn square_times<const N: usize>(self, mut x: [Element; N], count: usize) -> [Element; N] {
-        for _ in 0..count {
-            for x in &mut x {
-                *x = self.square(x);
-            }
-        }
-        x
-    }
-
-    #[inline(always)]
-    fn mul_each<const N: usize>(self, mut a: [Element; N], b: &[Element; N]) -> [Element; N] {
-        for (a, b) in a.iter_mut().zip(b) {
-            *a = self.mul(a, b);
-        }
-        a
-    }
-
-    /// `x^(2^250 - 1)` and `x^11`.
-    #[inline(always)]
-    fn power_chain<const N: usize>(self, x: &[Element; N]) -> ([Element; N], [Element; N]) {
-        let x2 = self.square_times(*x, 1);
-        let x9 = self.mul_each(self.square_times(x2, 2), x);
-        let x11 = self.mul_each(x9, &x2);
-        let e5 = self.mul_each(self.square_times(x11, 1), &x9); // 2^5 - 1
-        let e10 = self.mul_each(self.square_times(e5, 5), &e5);
-        let e20 = self.mul_each(self.square_times(e10, 10), &e10);
-        let e40 = self.mul_each(self.square_times(e20, 20), &e20);
-        let e50 = self.mul_each(self.square_times(e40, 10), &e10);
-        let e100 = self.mul_each(self.square_times(e50, 50), &e50);
-        let e200 = self.mul_each(self.square_times(e100, 100), &e100);
-        (self.mul_each(self.square_times(e200, 50), &e50), x11)
-    }
-
-    /// `1 / x`, and 0 for 0: `x^(p - 2) = x^(2^255 - 21)`.
-    #[inline(always)]
-    pub(super) fn invert(self, x: &Element) -> Element {
-        let (chain, x11) = self.power_chain(&[*x]);
-        self.mul_each(self.square_times(chain, 5), &x11)[0]
-    }
-
-    /// `SQRT_RATIO_M1(u, v)` of RFC 9496, section 4.2: whether `u / v` is a square (zero counts), and the non-negative
-    /// root of `u / v`, or of `SQRT_M1 u / v` where it is not. Two vectors, whose long chains of squarings overlap.
-    ///
-    /// A kernel of its own: it is long, and used in two places.
-    #[inline(never)]
-    pub(super) fn sqrt_ratio(self, u: &[Element; 2], v: &[Element; 2]) -> ([Mask; 2], [Element; 2]) {
-        self.run(
-            #[inline(always)]
-            || {
-                let v3 = self.mul_each(self.square_times(*v, 1), v);
-                let uv7 = self.mul_each(self.mul_each(self.square_times(v3, 1), v), u);
-                // (p - 5) / 8 = 2^252 - 3
-                let power = self.mul_each(self.square_times(self.power_chain(&uv7).0, 2), &uv7);
-                let [first, second] = self.mul_each(self.mul_each(power, &v3), u);
-                let (first_square, first) = self.right_root(&u[0], &v[0], &first);
-                let (second_square, second) = self.right_root(&u[1], &v[1], &second);
-                ([first_square, second_square], [first, second])
-            },
-        )
-    }
-
-    /// The root, from `(u / v)^((p + 3) / 8)`, which is right up to a fourth root of unity.
-    #[inline(always)]
-    fn right_root(self, u: &Element, v: &Element, root: &Element) -> (Mask, Element) {
-        let i = self.constant(&SQRT_M1);
-        let check = self.mul(v, &self.square(root));
-        let right = self.is_zero(&self.sub(&check, u));
-        let flipped = self.is_zero(&self.add(&check, u));
-        let flipped_i = self.is_zero(&self.add(&check, &self.mul(u, &i)));
-        let turned = self.select(flipped | flipped_i, root, &self.mul(root, &i));
-        (right | flipped, self.absolute(&turned))
-    }
 }
 
-// Constants of RFC 9496, section 4.1.
-
-/// The square root of -1.
-pub(super) const SQRT_M1: Constant =
-    [0x61b2_74a0_ea0b0, 0x0d5a_5fc8_f189d, 0x7ef5_e9cb_d0c60, 0x7859_5a68_04c9e, 0x2b83_2480_4fc1d];
-/// The curve's d.
-pub(super) const D: Constant =
-    [0x34dc_a135_978a3, 0x1a82_83b1_56ebd, 0x5e7a_2600_1c029, 0x739c_663a_03cbb, 0x5203_6cee_2b6ff];
-/// 2 d.
-pub(super) const D2: Constant =
-    [0x69b9_426b_2f159, 0x3505_0762_add7a, 0x3cf4_4c00_38052, 0x6738_cc74_07977, 0x2406_d9dc_56dff];
-/// 1 - d^2.
-pub(super) const ONE_MINUS_D_SQ: Constant =
-    [0x409c_1945_fc176, 0x719a_bc6a_1fc4f, 0x1c37_f90b_20684, 0x06bc_cca5_5eedf, 0x0290_72a8_b2b3e];
-/// (d - 1)^2.
-pub(super) const D_MINUS_ONE_SQ: Constant =
-    [0x55aa_a44e_d4d20, 0x5960_3c33_32635, 0x26d3_baf4_a7928, 0x120a_66e6_997a9, 0x5968_b37a_f66c2];
-/// The square root of a d - 1, with a = -1.
-pub(super) const SQRT_AD_MINUS_ONE: Constant =
-    [0x7f6a_0497_b2e1b, 0x1836_f0a9_7afd2, 0x7d74_7f6b_e7638, 0x4560_79e7_e6498, 0x3769_31bf_2b834];
-/// One over the square root of a - d, with a = -1.
-pub(super) const INVSQRT_A_MINUS_D: Constant =
-    [0x0fda_a805_d40ea, 0x2eb4_82e5_7d339, 0x0076_1027_4bc58, 0x6510_b613_dc8ff, 0x786c_8905_cfaff];
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! The engine for processors with AVX-512 IFMA: eight points in the lanes of a vector, sixteen where there is a root.
 
+use super::POINT_BYTES;
 use super::curve8::{Digits, Doubled, Point};
+use super::engine::BLOCK;
 use super::field8::{Element, Ifma, LANES, Mask};
-use super::{BLOCK, POINT_BYTES};
 use curve25519_dalek::Scalar;
 
 /// Words of an encoded point.
@@ -19,7 +20,7 @@ pub(super) fn map_and_raise(simd: Ifma, hashes: &[[u8; 64]], half: &Scalar, out:
         let second = transpose(hashes.iter().map(|hash| &hash[32..]));
         let point = simd.run(
             #[inline(always)]
-            || simd.map(&[simd.from_words(&first), simd.from_words(&second)]),
+            || simd.map(&[simd.load(&first), simd.load(&second)]),
         );
         doubled.push(scale(simd, &point, &digits));
     }
@@ -35,7 +36,7 @@ pub(super) fn raise(simd: Ifma, points: &mut [[u8; POINT_BYTES]], half: &Scalar)
         let words = [first, second].map(|points| transpose(points.iter().map(<[u8; POINT_BYTES]>::as_slice)));
         let decoded = simd.run(
             #[inline(always)]
-            || simd.decode(&[simd.from_words(&words[0]), simd.from_words(&words[1])]),
+            || simd.decode(&[simd.load(&words[0]), simd.load(&words[1])]),
         );
         let valid = u16::from_le_bytes([decoded[0].1, decoded[1].1]);
         if let Some(at) = (0..pair.len()).find(|&at| !is_reduced(&pair[at]) || valid >> at & 1 == 0) {

@@ -12,33 +12,38 @@
 //!
 //! Two engines give the same bytes: `ifma8` works on eight points at a time with AVX-512 IFMA (module `ifma8`), and
 //! `dalek` is `curve25519-dalek`. Neither branches on the exponent nor uses it in an address.
+//! The exponent and its digits are wiped; intermediate points, which are on the stack, are not.
 
+#[cfg(target_arch = "x86_64")]
+mod constants8;
 #[cfg(target_arch = "x86_64")]
 mod curve8;
 mod dalek;
+mod engine;
 #[cfg(target_arch = "x86_64")]
 mod field8;
 #[cfg(target_arch = "x86_64")]
 mod ifma8;
+#[cfg(target_arch = "x86_64")]
+mod roots8;
 #[cfg(test)]
 mod tests;
+
+pub use engine::Engine;
 
 use crate::digest::{Digest, Transcript};
 use crate::prg::SecretStream;
 use curve25519_dalek::Scalar;
+use std::fmt;
 use std::num::NonZeroUsize;
-use std::{fmt, thread};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes of an encoded point.
 pub const POINT_BYTES: usize = 32;
 
-/// Points that an engine is given at once. They share an inversion.
-const BLOCK: usize = 256;
-
 /// A party's secret exponent: a scalar that is not zero. Wiped on drop.
 pub struct Exponent {
-    /// Half the exponent, modulo the order of the group: see [`dalek`] and the module's documentation.
+    /// Half the exponent, modulo the order of the group: points are doubled when they are encoded.
     half: Scalar,
 }
 
@@ -57,6 +62,22 @@ pub enum BadPoint {
         /// Position of the first such point.
         index: usize,
     },
+}
+
+impl BadPoint {
+    /// Position of the point among all that were to be raised.
+    pub fn index(self) -> usize {
+        let (Self::Encoding { index } | Self::Identity { index }) = self;
+        index
+    }
+
+    /// The same, with `points` more in front.
+    fn after(self, points: usize) -> Self {
+        match self {
+            Self::Encoding { index } => Self::Encoding { index: points + index },
+            Self::Identity { index } => Self::Identity { index: points + index },
+        }
+    }
 }
 
 impl Exponent {
@@ -102,7 +123,7 @@ pub fn hash_and_raise<T: AsRef<[u8]> + Sync>(
     threads: NonZeroUsize,
     out: &mut Vec<[u8; POINT_BYTES]>,
 ) {
-    hash_and_raise_with(Engine::best(), domain, items, exponent, threads, out);
+    Engine::best().hash_and_raise(domain, items, exponent, threads, out);
 }
 
 /// Raises received points to the exponent, in place.
@@ -111,129 +132,10 @@ pub fn hash_and_raise<T: AsRef<[u8]> + Sync>(
 /// The first point that is not a canonical encoding, or is the identity. The points are then worth nothing: some may
 /// have been raised.
 pub fn raise(points: &mut [[u8; POINT_BYTES]], exponent: &Exponent, threads: NonZeroUsize) -> Result<(), BadPoint> {
-    raise_with(Engine::best(), points, exponent, threads)
+    Engine::best().raise(points, exponent, threads)
 }
 
 /// The name of the engine that works on this machine: `ifma8` or `dalek`.
 pub fn engine() -> &'static str {
     Engine::best().name()
-}
-
-/// Who does the arithmetic.
-#[derive(Clone, Copy)]
-enum Engine {
-    #[cfg(target_arch = "x86_64")]
-    Ifma8(field8::Ifma),
-    Dalek,
-}
-
-impl Engine {
-    fn best() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(simd) = field8::Ifma::try_new() {
-            return Self::Ifma8(simd);
-        }
-        Self::Dalek
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Ifma8(_) => "ifma8",
-            Self::Dalek => "dalek",
-        }
-    }
-
-    /// Maps at most [`BLOCK`] hashes to the group and raises them.
-    fn map_and_raise(self, hashes: &[[u8; 64]], exponent: &Exponent, out: &mut [[u8; POINT_BYTES]]) {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Ifma8(simd) => ifma8::map_and_raise(simd, hashes, &exponent.half, out),
-            Self::Dalek => dalek::map_and_raise(hashes, &exponent.half, out),
-        }
-    }
-
-    /// Raises at most [`BLOCK`] points, or gives the position of the first that is not the encoding of a point.
-    fn raise(self, points: &mut [[u8; POINT_BYTES]], exponent: &Exponent) -> Result<(), usize> {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Ifma8(simd) => ifma8::raise(simd, points, &exponent.half),
-            Self::Dalek => dalek::raise(points, &exponent.half),
-        }
-    }
-}
-
-fn hash_and_raise_with<T: AsRef<[u8]> + Sync>(
-    engine: Engine,
-    domain: &Digest,
-    items: &[T],
-    exponent: &Exponent,
-    threads: NonZeroUsize,
-    out: &mut Vec<[u8; POINT_BYTES]>,
-) {
-    out.clear();
-    out.resize(items.len(), [0; POINT_BYTES]);
-    let work = |items: &[T], out: &mut [[u8; POINT_BYTES]]| {
-        let mut hashes = [[0; 64]; BLOCK];
-        for (items, out) in items.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
-            for (item, hash) in items.iter().zip(&mut hashes) {
-                *hash = uniform(domain, item.as_ref());
-            }
-            engine.map_and_raise(&hashes[..items.len()], exponent, out);
-        }
-    };
-    let part = part(items.len(), threads);
-    if items.len() <= part {
-        return work(items, out);
-    }
-    thread::scope(|scope| {
-        for (items, out) in items.chunks(part).zip(out.chunks_mut(part)) {
-            scope.spawn(|| work(items, out));
-        }
-    });
-}
-
-fn raise_with(
-    engine: Engine,
-    points: &mut [[u8; POINT_BYTES]],
-    exponent: &Exponent,
-    threads: NonZeroUsize,
-) -> Result<(), BadPoint> {
-    let work = |points: &mut [[u8; POINT_BYTES]], start: usize| {
-        for (i, block) in points.chunks_mut(BLOCK).enumerate() {
-            let start = start + i * BLOCK;
-            if let Some(at) = block.iter().position(|point| *point == [0; POINT_BYTES]) {
-                // A point before it may be worse: the first one is named.
-                engine.raise(&mut block[..at], exponent).map_err(|at| BadPoint::Encoding { index: start + at })?;
-                return Err(BadPoint::Identity { index: start + at });
-            }
-            engine.raise(block, exponent).map_err(|at| BadPoint::Encoding { index: start + at })?;
-        }
-        Ok(())
-    };
-    let part = part(points.len(), threads);
-    if points.len() <= part {
-        return work(points, 0);
-    }
-    thread::scope(|scope| {
-        let parts: Vec<_> = points.chunks_mut(part).enumerate().collect();
-        let running: Vec<_> =
-            parts.into_iter().map(|(i, points)| scope.spawn(move || work(points, i * part))).collect();
-        running.into_iter().try_for_each(|thread| match thread.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    })
-}
-
-/// How many of `len` points a thread takes: whole blocks.
-fn part(len: usize, threads: NonZeroUsize) -> usize {
-    len.div_ceil(threads.get()).next_multiple_of(BLOCK).max(BLOCK)
-}
-
-/// The 64 uniform bytes that stand for an item under a domain.
-fn uniform(domain: &Digest, item: &[u8]) -> [u8; 64] {
-    let mut hash = [0; 64];
-    blake3::Hasher::new_keyed(domain.as_bytes()).update(item).finalize_xof().fill(&mut hash);
-    hash
 }
