@@ -15,17 +15,28 @@ use std::num::NonZeroUsize;
 /// Entries have 16 bits, with their sign.
 const LARGEST_ENTRY: u32 = (1 << 15) - 1;
 
+/// The samples and features for which the references are compared.
+const COMPARED: (usize, usize) = (21_000, 10);
+
 /// Runs everything and publishes `linear.json`.
 pub fn run(quick: bool) -> Result<()> {
     let mut rows = Rows::default();
+    let mut cached = 0.0;
     for (samples, features) in [(2_000, 10), (21_000, 10), (21_000, 13), (21_000, 64), (100_000, 20)] {
-        ours(&mut rows, samples, features, if quick { 5 } else { 31 })?;
+        let time = ours(&mut rows, samples, features, if quick { 5 } else { 31 })?;
+        if (samples, features) == COMPARED {
+            cached = time;
+        }
     }
-    references(&mut rows, if quick { 1 } else { 5 });
+    for (name, time) in references(&mut rows, if quick { 1 } else { 5 }) {
+        let params = [("n", COMPARED.0 as u64), ("features", COMPARED.1 as u64)];
+        rows.push(format!("{name} / multiply, cached"), &params, time / cached, "times");
+    }
     rows.publish("linear")
 }
 
-fn ours(rows: &mut Rows, samples: usize, features: usize, repetitions: usize) -> Result<()> {
+/// Every step's time; returns that of the product, in ns for a sample and a feature.
+fn ours(rows: &mut Rows, samples: usize, features: usize, repetitions: usize) -> Result<f64> {
     let tiling = Tiling::choose(samples, &[features])?;
     let bound = LinearParameters::largest_multiplier(samples, LARGEST_ENTRY);
     let parameters = LinearParameters::new(tiling, LARGEST_ENTRY, bound)?;
@@ -60,24 +71,25 @@ fn ours(rows: &mut Rows, samples: usize, features: usize, repetitions: usize) ->
     let params = [("n", samples as u64), ("features", features as u64), ("block", tiling.block() as u64)];
     let names =
         ["encrypt", "read", "encode", "multiply, cached", "multiply, cold", "multiply, cached, 2 threads", "decrypt"];
-    for (name, seconds) in names.into_iter().zip(times) {
-        rows.push(name, &params, seconds * 1e9 / (samples * features) as f64, "ns/sample-feature");
+    let times = times.map(|seconds| seconds * 1e9 / (samples * features) as f64);
+    for (name, time) in names.into_iter().zip(times) {
+        rows.push(name, &params, time, "ns/sample-feature");
     }
     rows.push("encrypted vector", &params, tiling.vector_bytes() as f64, "B");
     rows.push("response", &params, tiling.response_bytes(features) as f64, "B");
     rows.push("flood beyond the noise", &params, parameters.flooding_bits().into(), "bit");
-    Ok(())
+    Ok(times[3])
 }
 
 /// Products with few samples: their time is the same for each.
-fn references(rows: &mut Rows, repetitions: usize) {
+fn references(rows: &mut Rows, repetitions: usize) -> Vec<(String, f64)> {
     let mut random = SecretStream::new(&[1; 32], 1);
     let x: Vec<u16> = (0..4096).map(|_| random.next_u32() as u16).collect();
     let r: Vec<Uint<32>> = (0..8).map(|_| Uint::from_words(std::array::from_fn(|_| random.next_u64()))).collect();
     let (paillier, okamoto) = (Paillier::new(), OkamotoUchiyama::new());
     let few: Vec<_> = r.iter().zip(&x).map(|(r, &x)| paillier.encrypt(x.into(), r)).collect();
     let of_okamoto: Vec<_> = r.iter().zip(&x).map(|(r, &x)| okamoto.encrypt(x.into(), r)).collect();
-    let [encrypt, decrypt] = interleaved(
+    let [encrypt, decrypt, of_okamoto_encrypt, of_okamoto_decrypt] = interleaved(
         repetitions,
         [
             &mut || {
@@ -86,12 +98,21 @@ fn references(rows: &mut Rows, repetitions: usize) {
             &mut || {
                 black_box(paillier.decrypt(&few[0]));
             },
+            &mut || {
+                black_box(okamoto.encrypt(x[0].into(), &r[0]));
+            },
+            &mut || {
+                black_box(okamoto.decrypt(&of_okamoto[0]));
+            },
         ],
     );
     rows.push("Paillier-2048, encrypt with CRT", &[], encrypt * 1e9, "ns/sample");
     rows.push("Paillier-2048, decrypt with CRT", &[], decrypt * 1e9, "ns/feature");
-    reference_products(rows, "Paillier-2048", &few, &x, repetitions);
-    reference_products(rows, "Okamoto-Uchiyama-2048", &of_okamoto, &x, repetitions);
+    rows.push("Okamoto-Uchiyama-2048, encrypt", &[], of_okamoto_encrypt * 1e9, "ns/sample");
+    rows.push("Okamoto-Uchiyama-2048, decrypt", &[], of_okamoto_decrypt * 1e9, "ns/feature");
+    let mut products = reference_products(rows, "Paillier-2048", &few, &x, repetitions);
+    products.extend(reference_products(rows, "Okamoto-Uchiyama-2048", &of_okamoto, &x, repetitions));
+    products
 }
 
 fn reference_products<const LIMBS: usize>(
@@ -100,7 +121,7 @@ fn reference_products<const LIMBS: usize>(
     few: &[Ciphertext<LIMBS>],
     x: &[u16],
     repetitions: usize,
-) {
+) -> Vec<(String, f64)> {
     let d: Vec<_> = few.iter().copied().cycle().take(x.len()).collect();
     let (powers, buckets) = (256, x.len());
     let times = interleaved(
@@ -114,8 +135,10 @@ fn reference_products<const LIMBS: usize>(
             },
         ],
     );
-    for ((how, samples), seconds) in [("powers", powers), ("buckets", buckets)].into_iter().zip(times) {
-        let params = [("n", samples as u64)];
-        rows.push(format!("{name}, product by {how}"), &params, seconds * 1e9 / samples as f64, "ns/sample-feature");
-    }
+    let named = [("powers", powers), ("buckets", buckets)].into_iter().zip(times).map(|((how, samples), seconds)| {
+        let (name, time) = (format!("{name}, product by {how}"), seconds * 1e9 / samples as f64);
+        rows.push(&*name, &[("n", samples as u64)], time, "ns/sample-feature");
+        (name, time)
+    });
+    named.collect()
 }

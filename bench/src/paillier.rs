@@ -31,7 +31,7 @@ pub fn product_by_buckets<const LIMBS: usize>(d: &[Ciphertext<LIMBS>], x: &[u16]
     let one = FixedMontyForm::one(d[0].params());
     let mut result = one;
     for shift in [8, 0] {
-        let mut buckets = vec![one; 256];
+        let mut buckets: Vec<_> = std::iter::repeat_n(one, 256).collect();
         for (d, x) in d.iter().zip(x) {
             let digit = usize::from(x >> shift & 0xff);
             // Bucket 0 is never read.
@@ -113,10 +113,12 @@ impl Paillier {
     }
 }
 
-/// An Okamoto-Uchiyama key pair, with `g = 2`. Only the product is of interest here.
+/// An Okamoto-Uchiyama key pair, with `g = 2`. Only the product is of interest here: encryption and decryption could be two
+/// or three times faster with shorter randomness and arithmetic of fewer limbs.
 pub struct OkamotoUchiyama {
     p: U2048,
-    n: U2048,
+    /// `h = g^n`.
+    h: FixedMontyForm<32>,
     of_n: FixedMontyParams<32>,
     of_p_square: FixedMontyParams<32>,
 }
@@ -129,13 +131,15 @@ impl OkamotoUchiyama {
         let p_square = p.wrapping_mul(&p);
         let n = p_square.wrapping_mul(&q);
         let params = |modulus| FixedMontyParams::new_vartime(odd(modulus));
-        Self { p, n, of_n: params(n), of_p_square: params(p_square) }
+        let of_n = params(n);
+        let h = FixedMontyForm::new(&U2048::from(2u8), &of_n).pow(&n);
+        Self { p, h, of_n, of_p_square: params(p_square) }
     }
 
-    /// `g^m (g^n)^r` modulo `n`.
+    /// `g^m h^r` modulo `n`.
     pub fn encrypt(&self, m: u64, r: &U2048) -> Ciphertext<32> {
         let g = FixedMontyForm::new(&U2048::from(2u8), &self.of_n);
-        g.pow_vartime(&Uint::<1>::from(m)).mul(&g.pow(&self.n).pow(r))
+        g.pow_vartime(&Uint::<1>::from(m)).mul(&self.h.pow(r))
     }
 
     /// The plaintext modulo `p`.
