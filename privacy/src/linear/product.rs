@@ -186,18 +186,16 @@ impl<'a> Product<'a> {
         }
     }
 
-    /// The same from transforms in memory: few entries of all blocks together, so that their sums stay in the first-level
-    /// cache.
+    /// Adds the products of the blocks from transforms in memory: one prime after another, so that the sums stay in the
+    /// second-level cache. (In the first level they are slower: what streams past them comes in too small pieces.)
     fn accumulate_cached(&self, plain: &[u64], a: &mut [u64], b: &mut [u64]) {
-        const PIECE: usize = 1024;
-        let blocks = self.matrix.parameters().tiling().blocks();
-        let sums = a.chunks_exact_mut(PIECE).zip(b.chunks_exact_mut(PIECE));
-        for (i, (a, b)) in sums.enumerate() {
-            let (l, start) = (i * PIECE / DEGREE, i * PIECE);
-            for block in 0..blocks {
-                let piece = block * ELEMENT + start..block * ELEMENT + start + PIECE;
-                self.constants.ring.mul_accumulate(l, a, &self.a[piece.clone()], &plain[piece.clone()]);
-                self.constants.ring.mul_accumulate(l, b, &self.vector.b()[piece.clone()], &plain[piece]);
+        let sums = a.chunks_exact_mut(DEGREE).zip(b.chunks_exact_mut(DEGREE));
+        for (l, (a, b)) in sums.enumerate() {
+            for block in 0..self.matrix.parameters().tiling().blocks() {
+                let start = block * ELEMENT + l * DEGREE;
+                let (piece, ring) = (start..start + DEGREE, self.constants.ring);
+                ring.mul_accumulate(l, a, &self.a[piece.clone()], &plain[piece.clone()]);
+                ring.mul_accumulate(l, b, &self.vector.b()[piece.clone()], &plain[piece]);
             }
         }
     }
