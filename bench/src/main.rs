@@ -2,8 +2,10 @@
 //!
 //! `cargo xtask bench secure-sum` runs them in release and keeps the rows in `target/bench/`.
 
+mod linear;
 mod memory;
 mod noise;
+mod paillier;
 mod plain;
 mod rows;
 mod secure_sum;
@@ -33,6 +35,12 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Inner products with an encrypted vector, beside Paillier and Okamoto-Uchiyama
+    Linear {
+        /// Fewer repetitions
+        #[arg(long)]
+        quick: bool,
+    },
     /// One side of a secure sum in a process of its own, for its peak memory
     #[command(hide = true)]
     Side {
@@ -50,6 +58,7 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::SecureSum { quick } => secure_sum::run(quick),
         Command::Noise { quick } => noise::run(quick),
+        Command::Linear { quick } => linear::run(quick),
         Command::Side { folder, side, party } => memory::run_side(&folder, side, party),
     }
 }

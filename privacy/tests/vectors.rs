@@ -7,6 +7,8 @@
 
 #[path = "vectors/group.rs"]
 mod group;
+#[path = "vectors/linear.rs"]
+mod linear;
 #[path = "vectors/log.rs"]
 mod log;
 
@@ -25,7 +27,7 @@ type Answer = Result<Value, String>;
 type Program = (&'static str, fn(&Value) -> Answer, fn() -> Vec<(&'static str, Value)>);
 
 /// The programs that the vectors run, by the first word of the file's name.
-const PROGRAMS: [Program; 11] = [
+const PROGRAMS: [Program; 12] = [
     ("transcript", transcript, transcript_inputs),
     ("sign", sign, sign_inputs),
     ("seal", open_sealed, seal_inputs),
@@ -34,6 +36,7 @@ const PROGRAMS: [Program; 11] = [
     ("committee", committee, committee_inputs),
     ("shamir", reconstruct, shamir_inputs),
     ("sum", secure_sum, sum_inputs),
+    ("linear", linear::linear, linear::linear_inputs),
     ("log", log::log, log::log_inputs),
     ("group", group::group, group::group_inputs),
     ("discrete", discrete_gaussian, discrete_gaussian_inputs),

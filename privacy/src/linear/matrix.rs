@@ -65,19 +65,19 @@ impl EncodedMatrix {
         self.transforms.len()
     }
 
-    /// The transform of one block of a response polynomial.
-    pub(super) fn block<'a>(&'a self, polynomial: usize, block: usize, scratch: &'a mut Vec<u64>) -> &'a [u64] {
-        match self.transforms.get(polynomial) {
-            Some(transforms) => &transforms[block * ELEMENT..(block + 1) * ELEMENT],
-            None => {
-                let width = self.parameters.tiling().columns_per_polynomial();
-                let first = (polynomial - self.transforms.len()) * width;
-                let columns = &self.rest[first..(first + width).min(self.rest.len())];
-                scratch.resize(ELEMENT, 0);
-                encode(&self.parameters, columns, block, scratch);
-                scratch
-            }
-        }
+    /// The transforms of all blocks of a response polynomial, if they are in memory.
+    pub(super) fn cached(&self, polynomial: usize) -> Option<&[u64]> {
+        self.transforms.get(polynomial).map(Vec::as_slice)
+    }
+
+    /// The transform of one block of a response polynomial whose transforms are not in memory.
+    pub(super) fn block<'a>(&self, polynomial: usize, block: usize, scratch: &'a mut Vec<u64>) -> &'a [u64] {
+        let width = self.parameters.tiling().columns_per_polynomial();
+        let first = (polynomial - self.transforms.len()) * width;
+        let columns = &self.rest[first..(first + width).min(self.rest.len())];
+        scratch.resize(ELEMENT, 0);
+        encode(&self.parameters, columns, block, scratch);
+        scratch
     }
 }
 

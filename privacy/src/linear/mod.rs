@@ -27,8 +27,8 @@
 //! The ring is the large one of the secure sum with three of its four primes, `q` about 2^150, and the same centred
 //! binomial secrets and errors. All parameters but the tiling are constants: after the change of modulus to 2^64, the
 //! noise of A's decryption is the rounding of `a'` times the secret, whatever the matrix: with a probability of all but
-//! 2^-128 at most `sqrt(|s|^2 129 ln(2) / 2) < 3632` (Hoeffding), and the flood is chosen to cost less than that: 256. Their sum
-//! is below `2^64 / 2t` for `t = 2^51`. So every product below 2^50 in size is exact, and a smaller `t` would gain
+//! 2^-128 at most `sqrt(|s|^2 129 ln(2) / 2) < 3632` (Hoeffding), and the flood is chosen to cost less than that: 256. With
+//! a few units of other roundings their sum is below `2^64 / 2t` for `t = 2^51`. So every product below 2^50 in size is exact, and a smaller `t` would gain
 //! nothing: the bytes are the same. [`LinearParameters::largest_multiplier`] tells how precise `d` may be.
 //!
 //! A response polynomial is 65,536 bytes of `a'`, and 8 for each inner product in it; a block of rows is 153,600 bytes.

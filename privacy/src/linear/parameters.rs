@@ -304,12 +304,13 @@ pub(crate) fn check_columns(columns: usize) -> Result<(), LinearError> {
 }
 
 /// The noise of A's decryption in units of `q / 2^64`, with a probability of all but 2^-128: the rounding of `a'` times the
-/// secret, the flood, and the two halves of the roundings of `b'` (see the module's documentation).
+/// secret, the flood, two halves for the roundings of `b'`, and what the change of modulus rounds downwards, at most 2^-17 for
+/// every coefficient of `a'` (see the module's documentation).
 #[cfg(test)]
 pub(crate) fn decryption_noise() -> f64 {
     let hoeffding = (SECRET_NORM as f64 * 129.0 * std::f64::consts::LN_2 / 2.0).sqrt();
     let flood = f64::from(FLOOD_BITS - 1 - (LIMBS as u32 * RESIDUE_BITS - 64)).exp2();
-    hoeffding + flood + 2.0
+    hoeffding + flood + 2.0 + (DEGREE as f64 * NOISE_BOUND as f64) / 17f64.exp2()
 }
 
 const _: () = assert!(ELEMENT.is_multiple_of(BLOCK) && LIMBS as u32 * RESIDUE_BITS - 64 < FLOOD_BITS);

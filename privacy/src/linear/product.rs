@@ -11,6 +11,7 @@ use crate::prg::SecretStream;
 use crate::ring::kernels::{self, STRIP};
 use crate::ring::{PRIMES, RESIDUE_BITS};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Whether the key holder may see the inner products.
@@ -163,11 +164,14 @@ impl<'a> Product<'a> {
         let Scratch { a, b, transform, small, key, sampler } = scratch;
         a.fill(0);
         b.fill(0);
-        for block in 0..self.matrix.parameters().tiling().blocks() {
-            let plain = self.matrix.block(polynomial, block, transform);
-            let (of_a, of_b) = (&self.a[block * ELEMENT..(block + 1) * ELEMENT], self.vector.b(block));
-            multiply_add(self.constants, a, of_a, plain);
-            multiply_add(self.constants, b, of_b, plain);
+        if let Some(plain) = self.matrix.cached(polynomial) {
+            self.accumulate_cached(plain, a, b);
+        } else {
+            for block in 0..self.matrix.parameters().tiling().blocks() {
+                let (plain, range) = (self.matrix.block(polynomial, block, transform), element(block));
+                multiply_add(self.constants, a, &self.a[range.clone()], plain);
+                multiply_add(self.constants, b, &self.vector.b()[range], plain);
+            }
         }
         if self.hiding.encryption_of_zero {
             sampler.polynomial(&mut SecretStream::new(&self.key_seed, polynomial as u64), small);
@@ -178,6 +182,20 @@ impl<'a> Product<'a> {
         for part in [a, b] {
             for (l, residues) in part.chunks_exact_mut(DEGREE).enumerate() {
                 ring.inverse_scaled(l, residues, &self.constants.scales[l]);
+            }
+        }
+    }
+
+    /// Adds the products of the blocks from transforms in memory: one prime after another, so that the sums stay in the
+    /// second-level cache. (In the first level they are slower: what streams past them comes in too small pieces.)
+    fn accumulate_cached(&self, plain: &[u64], a: &mut [u64], b: &mut [u64]) {
+        let sums = a.chunks_exact_mut(DEGREE).zip(b.chunks_exact_mut(DEGREE));
+        for (l, (a, b)) in sums.enumerate() {
+            for block in 0..self.matrix.parameters().tiling().blocks() {
+                let start = block * ELEMENT + l * DEGREE;
+                let (piece, ring) = (start..start + DEGREE, self.constants.ring);
+                ring.mul_accumulate(l, a, &self.a[piece.clone()], &plain[piece.clone()]);
+                ring.mul_accumulate(l, b, &self.vector.b()[piece.clone()], &plain[piece]);
             }
         }
     }
@@ -218,6 +236,11 @@ impl<'a> Product<'a> {
             (std::array::from_fn(share), mask)
         })
     }
+}
+
+/// Where the residues of a block are.
+fn element(block: usize) -> Range<usize> {
+    block * ELEMENT..(block + 1) * ELEMENT
 }
 
 /// `sum += a b`, entry by entry, modulo every prime.

@@ -2,6 +2,7 @@
 
 use super::keys::KeyPair;
 use super::parameters::{DEGREE, LinearParameters, PLAINTEXT_BITS, RESPONSE_BYTES, ReadError, Tiling, check_columns};
+use crate::ring::vectorised;
 use crate::wire::WireError;
 use std::fmt;
 
@@ -29,7 +30,7 @@ impl Response {
 
     /// The `a` parts, then a number for each column, all little-endian.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.a.iter().chain(&self.b).flat_map(|word| word.to_le_bytes()).collect()
+        [little_endian(&self.a), little_endian(&self.b)].concat()
     }
 
     /// Reads the response of a holder with so many columns. Every word is valid.
@@ -52,20 +53,23 @@ impl Response {
 impl KeyPair {
     /// The inner products modulo `t`, each plus its mask.
     pub fn decrypt(&self, response: &Response) -> Vec<u64> {
-        let values = response.b.iter().enumerate().map(|(column, b)| {
+        let half = 1 << (63 - PLAINTEXT_BITS);
+        self.phases(response).map(|phase| phase.wrapping_add(half) >> (64 - PLAINTEXT_BITS)).collect()
+    }
+
+    /// `b' - a' s`, which is `2^64 / t` times the value, plus noise.
+    pub(super) fn phases(&self, response: &Response) -> impl Iterator<Item = u64> {
+        response.b.iter().enumerate().map(|(column, b)| {
             let (polynomial, coefficient) = response.tiling.place(column);
             let a = &response.a[polynomial * DEGREE..(polynomial + 1) * DEGREE];
-            let phase = b.wrapping_sub(self.coefficient(a, coefficient));
-            let half = 1 << (63 - PLAINTEXT_BITS);
-            phase.wrapping_add(half) >> (64 - PLAINTEXT_BITS)
-        });
-        values.collect()
+            b.wrapping_sub(self.coefficient(a, coefficient))
+        })
     }
 
     /// One coefficient of `a s` modulo 2^64.
     fn coefficient(&self, a: &[u64], coefficient: usize) -> u64 {
         let weights = &self.window[DEGREE - 1 - coefficient..][..DEGREE];
-        crate::ring::vectorised(
+        vectorised(
             #[inline(always)]
             || a.iter().zip(weights).fold(0, |sum: u64, (a, s)| sum.wrapping_add(a.wrapping_mul(*s))),
         )
@@ -81,6 +85,13 @@ pub fn centre(value: u64) -> i64 {
 /// A decrypted value without its mask, modulo `t`.
 pub fn unmask(value: u64, mask: u64) -> u64 {
     value.wrapping_sub(mask) & MASK
+}
+
+/// Words as bytes.
+pub(super) fn little_endian(words: &[u64]) -> Vec<u8> {
+    let mut bytes = vec![0; 8 * words.len()];
+    bytes.as_chunks_mut::<8>().0.iter_mut().zip(words).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
+    bytes
 }
 
 impl fmt::Debug for Response {

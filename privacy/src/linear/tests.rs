@@ -411,6 +411,22 @@ fn masked_values_say_nothing_and_two_products_share_nothing() {
 }
 
 #[test]
+fn the_noise_of_decryption_is_what_it_is_said_to_be() {
+    let parameters = LinearParameters::new(Tiling::new(1, 1).expect("fine"), 1 << 20, 1).expect("fine");
+    let keys = KeyPair::derive(&[7; 32]);
+    let vector = keys.encrypt(&parameters, &[1], &Digest::from_bytes([1; 32])).expect("fine");
+    let encoded = EncodedMatrix::new(&parameters, &vec![vec![1 << 20]; DEGREE], 0).expect("fine");
+    let (response, _) = multiply(&encoded, &vector, keys.public_key(), &[1; 32], Masking::None, ONE).expect("fine");
+    let exact = 1u64 << (20 + 64 - PLAINTEXT_BITS);
+    let noise: Vec<f64> = keys.phases(&response).map(|phase| phase.wrapping_sub(exact).cast_signed() as f64).collect();
+    let deviation = (noise.iter().map(|noise| noise * noise).sum::<f64>() / DEGREE as f64).sqrt();
+    // The flood is uniform to 256; every rounding of `a'` has a variance of a twelfth, and the secret is 2^18 long.
+    let expected = (256f64.powi(2) / 3.0 + 18f64.exp2() / 12.0).sqrt();
+    assert!((0.96..1.04).contains(&(deviation / expected)), "{deviation} instead of {expected}");
+    assert!(noise.iter().all(|noise| noise.abs() < decryption_noise()));
+}
+
+#[test]
 fn delta_is_small() {
     assert!((0..LIMBS).all(|l| Constants::delta(l) < 1 << 21));
 }

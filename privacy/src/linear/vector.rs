@@ -3,6 +3,7 @@
 use super::keys::{KeyPair, expand_element, pack_element, unpack_elements};
 use super::noise::{Sampler, secret_seed};
 use super::parameters::{DEGREE, ELEMENT, LinearError, LinearParameters, ReadError};
+use super::response::little_endian;
 use super::switch::{Constants, constants};
 use crate::digest::{Digest, Transcript};
 use crate::prg::SecretStream;
@@ -107,9 +108,9 @@ impl EncryptedVector {
         Ok(Self { parameters: *parameters, context: *context, b })
     }
 
-    /// The `b` part of a block, transformed.
-    pub(super) fn b(&self, block: usize) -> &[u64] {
-        &self.b[block * ELEMENT..(block + 1) * ELEMENT]
+    /// The `b` parts of all blocks, transformed.
+    pub(super) fn b(&self) -> &[u64] {
+        &self.b
     }
 
     /// All `a` parts, transformed.
@@ -122,14 +123,8 @@ impl EncryptedVector {
 
     /// What distinguishes this vector from all others.
     pub(super) fn digest(&self) -> Digest {
-        let words = self.b.chunks(1 << 13);
         let start = Transcript::new("haihe/v1/linear/vector-digest").digest(&self.context);
-        let mut bytes = Vec::with_capacity(1 << 16);
-        let all = words.fold(start, |transcript, words| {
-            bytes.clear();
-            bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-            transcript.bytes(&bytes)
-        });
+        let all = self.b.chunks(DEGREE).fold(start, |transcript, words| transcript.bytes(&little_endian(words)));
         all.finish()
     }
 }
