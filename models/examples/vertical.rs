@@ -4,7 +4,9 @@
 use haihe_models::binning::Shape;
 use haihe_models::metrics::Ranking;
 use haihe_models::table::{Column, ColumnKind, ColumnSpec};
-use haihe_models::vertical::pooled::{Fitted, federate, fit};
+use haihe_models::vertical::attack::{reconstruct, spanned};
+use haihe_models::vertical::minibatch::MinibatchOptions;
+use haihe_models::vertical::pooled::{Fitted, federate, federate_batches, fit};
 use haihe_models::vertical::score::Block;
 use haihe_models::vertical::woe::{WoeOptions, final_columns, fine_columns, merge};
 use haihe_models::vertical::{
@@ -290,6 +292,8 @@ fn main() -> Result<()> {
         }
         let all: Vec<usize> = (0..data.parties.len()).collect();
         line("standardised, joint", &run(&data, &all, &data.train, &data.test, None, &solver)?);
+        batches(&data, &solver)?;
+        leaks(&data, &solver)?;
         let woe = WoeOptions::default();
         let mut groups = vec![vec![0]];
         if all.len() > 2 {
@@ -337,4 +341,81 @@ fn options(data: &Data, solver: &SolverOptions) -> Result<()> {
         "free, chi-square 0".to_owned(),
         WoeOptions { shape: Shape::Free, min_chi_square: 0.0, max_bins: 20, ..base.clone() },
     )
+}
+
+/// Batch by batch, standardised.
+fn batches(data: &Data, solver: &SolverOptions) -> Result<()> {
+    let bad: Vec<bool> = data.train.iter().map(|&r| data.bad[r]).collect();
+    let parts = standardised(data)?;
+    let all: Vec<&Encoded> = parts.iter().collect();
+    let twin = fit(&all, &bad, solver)?;
+    let options = MinibatchOptions { batch_rows: (bad.len() / 8).max(64), ..MinibatchOptions::default() };
+    let fitted = federate_batches(all[0], &all[1..], &bad, solver, &options, 16)?;
+    let auc = |f: &Fitted| -> Result<f64> {
+        let mut scores = vec![0.0; bad.len()];
+        for (part, w) in parts.iter().zip(&f.coefficients) {
+            scores.iter_mut().zip(part.scores(w)?).for_each(|(s, u)| *s -= log_odds(u));
+        }
+        Ok(Ranking::of_rows(&scores, &bad)?.auc)
+    };
+    println!(
+        "  batches of {} rows, {} epochs: training AUC {:.4}, pooled {:.4}; coefficients off by {:.1e}",
+        options.batch_rows,
+        options.epochs,
+        auc(&fitted)?,
+        auc(&twin)?,
+        fitted.distance(&twin)
+    );
+    Ok(())
+}
+
+fn standardised(data: &Data) -> Result<Vec<Encoded>> {
+    let encode = |(_, f): &(String, Features)| Ok(Encoder::standardise(f, &data.train)?.encode(f, &data.train)?);
+    data.parties.iter().map(encode).collect()
+}
+
+/// What the received scores tell about the columns of each feature holder.
+fn leaks(data: &Data, solver: &SolverOptions) -> Result<()> {
+    let bad: Vec<bool> = data.train.iter().map(|&r| data.bad[r]).collect();
+    let parts = standardised(data)?;
+    let solver = SolverOptions { tolerance: 1e-6, memory: 64, ..solver.clone() };
+    let mut label = LabelHolder::new(&parts[0], bad, Vec::new(), solver.clone())?;
+    let mut pass = label.alone()?;
+    let mut holders = parts[1..]
+        .iter()
+        .map(|x| FeatureHolder::new(x.clone(), solver.ridge))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    while pass.status == Status::Continue {
+        let combination = label.combination();
+        holders.iter_mut().try_for_each(|h| h.apply(&combination))?;
+        let residuals = quantise_residuals(&label.residuals(), 16);
+        let mut sum: Option<Direction> = None;
+        for h in &mut holders {
+            let direction = h.direct(&gradient_from_products(&h.x().products(&residuals), 16))?;
+            sum = Some(match sum {
+                None => direction,
+                Some(s) => s.add(&direction)?,
+            });
+        }
+        pass = label.receive(&sum.ok_or("no feature holder")?)?;
+        let seen = label.received();
+        if ![1, 3, 5, 7, 10, 13, 19, 24, 30].contains(&seen.len()) {
+            continue;
+        }
+        for ((name, _), x) in data.parties[1..].iter().zip(&parts[1..]) {
+            let mut line =
+                format!("  leak to pass {:>2}, {name}: spanned {:.3}", seen.len(), spanned(seen, x).relative_error);
+            for known in [10, 30, 100, 300] {
+                let rows: Vec<usize> = (0..known).map(|i| i * x.rows() / known).collect();
+                let r = reconstruct(seen, &rows, x);
+                line += &format!(
+                    " | {known} known: error {:.3}, found {:.0} %",
+                    r.relative_error.min(99.0),
+                    100.0 * r.columns_found
+                );
+            }
+            println!("{line}");
+        }
+    }
+    Ok(())
 }

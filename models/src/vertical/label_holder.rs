@@ -298,10 +298,6 @@ impl LabelHolder {
         self.options.ridge
     }
 
-    pub(super) fn move_to(&mut self, point: Vec<f64>) {
-        self.state.point = point;
-    }
-
     fn check(&self, direction: &Direction) -> Result<(), VerticalError> {
         let length = |what, expected: usize, found: usize| {
             if expected == found { Ok(()) } else { Err(VerticalError::Length { what, expected, found }) }
@@ -317,7 +313,7 @@ impl LabelHolder {
         Ok(())
     }
 
-    fn curvature(&self) -> f64 {
+    pub(super) fn curvature(&self) -> f64 {
         let one = |(&z, &c): (&f64, &f64)| c * weight(z);
         self.z.iter().zip(&self.weights).map(one).sum::<f64>().max(1e-9) / self.bad.len() as f64
     }
