@@ -29,8 +29,11 @@ fn text(path: &str) -> Result<String> {
     Ok(out)
 }
 
+/// A header, and rows by id.
+type Rows = (Vec<String>, HashMap<u64, Vec<String>>);
+
 /// Rows of a CSV file by id.
-fn rows(path: &str) -> Result<(Vec<String>, HashMap<u64, Vec<String>>)> {
+fn rows(path: &str) -> Result<Rows> {
     let text = text(path)?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header: Vec<String> = reader.headers()?.iter().map(str::to_owned).collect();
@@ -218,7 +221,7 @@ fn roles(parts: &[Encoded], bad: &[bool], options: &SolverOptions, cost: &mut Co
             let direction = timed(&mut cost.features, || h.direct(&products))?;
             sum = Some(match sum {
                 None => direction,
-                Some(s) => s.add(&direction)?,
+                Some(s) => s.plus(&direction)?,
             });
         }
         pass = timed(&mut cost.label, || {
@@ -314,7 +317,7 @@ fn main() -> Result<()> {
 /// How the defaults were chosen: cross-validation on the training rows.
 fn options(data: &Data, solver: &SolverOptions) -> Result<()> {
     let base = WoeOptions::default();
-    let mut trial = |what: String, woe: WoeOptions| -> Result<()> {
+    let trial = |what: String, woe: WoeOptions| -> Result<()> {
         println!("  {what:<40} CV AUC {:.4}", cross_validated(data, &woe, solver)?);
         Ok(())
     };
@@ -394,7 +397,7 @@ fn leaks(data: &Data, solver: &SolverOptions) -> Result<()> {
             let direction = h.direct(&gradient_from_products(&h.x().products(&residuals), 16))?;
             sum = Some(match sum {
                 None => direction,
-                Some(s) => s.add(&direction)?,
+                Some(s) => s.plus(&direction)?,
             });
         }
         pass = label.receive(&sum.ok_or("no feature holder")?)?;

@@ -2,7 +2,7 @@
 
 use super::minibatch::{BatchFeatures, BatchLabel, MinibatchOptions};
 use super::{Encoded, FeatureHolder, LabelHolder, Pass, SolverOptions, Status, VerticalError};
-use super::{gradient_from_products, quantise_residuals};
+use super::{gradient_from_products, quantise_residuals, scalars_from_fixed, scalars_to_fixed};
 
 /// A fitted model, the columns still divided among the parties.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,10 +72,11 @@ pub fn federate(
         let mut sum: Option<super::Direction> = None;
         for feature in &mut features {
             let products = gradient_from_products(&feature.x().products(&residuals), bits);
-            let direction = feature.direct(&products)?;
+            let mut direction = feature.direct(&products)?;
+            direction.scalars = scalars_from_fixed(&scalars_to_fixed(&direction.scalars)?);
             sum = Some(match sum {
                 None => direction,
-                Some(so_far) => so_far.add(&direction)?,
+                Some(so_far) => so_far.plus(&direction)?,
             });
         }
         let sum = sum.ok_or(VerticalError::NoColumns { columns: 0, rows: bad.len() })?;
