@@ -140,7 +140,8 @@ pub struct Bin {
     pub iv: f64,
     /// The bin has too few rows to say anything (missing, or unseen levels): its WOE is set to 0.
     pub neutral: bool,
-    /// Set when the bin has rows, but fewer than this floor: its counts are not published. Always neutral then.
+    /// Set when the bin has rows, but fewer than this floor: its counts are not published. Always neutral then,
+    /// except in a vertical model, where it may take the weight of the bin that is most alike ([`crate::vertical::woe::Joined`]).
     #[serde(default)]
     pub suppressed_below: Option<f64>,
 }

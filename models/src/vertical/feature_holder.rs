@@ -14,6 +14,7 @@ pub struct FeatureHolder {
     x: Encoded,
     gram: Gram,
     ridge: f64,
+    most: usize,
     state: FeatureState,
 }
 
@@ -29,6 +30,8 @@ pub struct FeatureState {
     curvature: f64,
     /// Power of two to multiply the next direction with, from the label holder.
     gain: u32,
+    /// Directions sent so far.
+    sent: usize,
     /// A direction was sent and no combination has come back yet.
     waiting: bool,
 }
@@ -64,7 +67,7 @@ impl core::fmt::Debug for Direction {
 
 impl Direction {
     /// Adds another holder's direction, as the masked sum does.
-    pub fn add(mut self, other: &Direction) -> Result<Direction, VerticalError> {
+    pub fn plus(mut self, other: &Direction) -> Result<Direction, VerticalError> {
         let (expected, found) = (self.scores.len(), other.scores.len());
         if expected != found {
             return Err(VerticalError::Length { what: "scores", expected, found });
@@ -90,7 +93,13 @@ impl FeatureHolder {
         }
         let gram = Gram::centred(&x.real());
         let state = FeatureState { coefficients: vec![0.0; x.len()], curvature: 0.25, ..FeatureState::default() };
-        Ok(FeatureHolder { x, gram, ridge, state })
+        Ok(FeatureHolder { x, gram, ridge, most: usize::MAX, state })
+    }
+
+    /// The same holder, sending at most `most` directions. As many directions as columns span them completely: a sole feature
+    /// holder whose columns must not be found out stops well before ([`super::attack`]).
+    pub fn with_most_directions(self, most: usize) -> FeatureHolder {
+        FeatureHolder { most, ..self }
     }
 
     /// The same holder with what it remembered.
@@ -192,10 +201,14 @@ impl FeatureHolder {
     }
 
     fn offer(&mut self, direction: Vec<f64>, gradient: &[f64]) -> Result<Direction, VerticalError> {
+        if self.state.sent >= self.most {
+            return Err(VerticalError::Budget { most: self.most });
+        }
         let scores = self.x.scores(&direction)?;
         let mut scalars: Vec<f64> = self.state.directions.iter().map(|v| dot(v, &direction)).collect();
         scalars.extend([dot(&direction, &direction), dot(gradient, gradient), dot(gradient, &direction)]);
         self.state.directions.push(direction);
+        self.state.sent += 1;
         self.state.waiting = true;
         Ok(Direction { scores, scalars })
     }

@@ -9,99 +9,11 @@
 //! never rises. `ridge = 1 / C` of scikit-learn's `LogisticRegression`.
 
 use super::linear::{dot, solve_independent, weighted_gram};
-use super::{Direction, Encoded, SCORE_BITS, SCORE_LIMIT, VerticalError, log_odds};
+use super::{Combination, Direction, Encoded, Pass, SolverOptions, Status};
+use super::{SCORE_BITS, SCORE_LIMIT, VerticalError, log_odds};
 use crate::glm::{sigmoid, softplus};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
-
-/// How the regression is solved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SolverOptions {
-    /// Penalty on the squared coefficients, above 0; the intercept is free.
-    pub ridge: f64,
-    /// Weigh both classes the same: `c_i = n / (2 n_class)` instead of 1.
-    pub balanced: bool,
-    /// Done when the last direction asks for a smaller change of the log-odds than this (root mean square over the rows).
-    pub tolerance: f64,
-    /// Most passes.
-    pub max_passes: usize,
-    /// Directions kept apart, 2 or more; older ones are merged into one.
-    pub memory: usize,
-    /// Passes without a better loss on the held-out rows before the best one is taken; needs `memory >= max_passes`.
-    pub patience: Option<usize>,
-}
-
-impl Default for SolverOptions {
-    fn default() -> Self {
-        SolverOptions { ridge: 1.0, balanced: false, tolerance: 1e-4, max_passes: 40, memory: 16, patience: None }
-    }
-}
-
-impl SolverOptions {
-    /// Checks the ranges of the options.
-    pub fn validate(&self) -> Result<(), VerticalError> {
-        let rule = |ok: bool, option, allowed| {
-            if ok { Ok(()) } else { Err(VerticalError::Option { option, allowed }) }
-        };
-        rule(self.ridge.is_finite() && self.ridge > 0.0, "ridge", "above 0")?;
-        rule(self.tolerance > 0.0 && self.tolerance <= 1.0, "tolerance", "above 0, at most 1")?;
-        rule((1..=1000).contains(&self.max_passes), "max_passes", "1 to 1000")?;
-        rule((2..=256).contains(&self.memory), "memory", "2 to 256")?;
-        let unmerged = self.patience.is_none_or(|p| p > 0 && self.memory >= self.max_passes);
-        rule(unmerged, "patience", "1 or more, and `memory` at least `max_passes`")
-    }
-}
-
-/// How far along each direction, for all feature holders alike.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Combination {
-    /// One factor per direction in use.
-    pub theta: Vec<f64>,
-    /// Mean of `c_i p_i (1 - p_i)` over the rows: how curved the loss is.
-    pub curvature: f64,
-    /// The next direction is to be multiplied by `2^gain`, so that its scores use the fixed point well when they get small.
-    pub gain: u32,
-    /// Afterwards the two oldest directions become one, `theta[0] v_0 + theta[1] v_1`.
-    pub merge: bool,
-}
-
-/// What follows from a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Another direction is needed.
-    Continue,
-    /// The last direction asked for less than the tolerance, or the last two achieved less.
-    Converged,
-    /// No better loss on the held-out rows for `patience` passes; the best combination is in force.
-    StoppedEarly,
-    /// `max_passes` are used up.
-    PassesSpent,
-}
-
-/// What a pass achieved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pass {
-    /// Directions received so far; 0 is the label holder alone.
-    pub pass: usize,
-    /// Mean loss of the training rows, without the penalty.
-    pub loss: f64,
-    /// The same with the penalty: what is minimised, divided by the number of rows.
-    pub objective: f64,
-    /// Mean loss of the held-out rows, if there are any.
-    pub held_out_loss: Option<f64>,
-    /// Length of the feature holders' gradient when they made this direction.
-    pub gradient_norm: f64,
-    /// Change of the log-odds that this direction asked for, root mean square over the rows.
-    pub asked: f64,
-    /// Newton steps in the subspace.
-    pub steps: usize,
-    /// What follows.
-    pub status: Status,
-}
 
 /// The label holder with its rows.
 pub struct LabelHolder {
@@ -134,7 +46,7 @@ pub struct LabelState {
     /// The gain of the direction that is due.
     gain: u32,
     /// Objective after the last pass, and how many passes in a row did not lower it by what the tolerance is worth.
-    objective: f64,
+    objective: Option<f64>,
     idle: usize,
 }
 
@@ -183,7 +95,7 @@ impl LabelHolder {
             best: None,
             told: false,
             gain: 0,
-            objective: f64::INFINITY,
+            objective: None,
             idle: 0,
         };
         let z = vec![0.0; rows];
@@ -244,7 +156,7 @@ impl LabelHolder {
         self.report(libm::sqrt(gradient_square.max(0.0)), asked, steps)
     }
 
-    /// What to tell all feature holders after a pass. With `merge`, both sides put the two oldest directions together.
+    /// What to tell all feature holders after a pass; call it once per pass and send the same bytes again if need be. With `merge`, both sides put the two oldest directions together.
     pub fn combination(&mut self) -> Combination {
         let own = self.own.len();
         let theta = self.state.point[own..].to_vec();
@@ -298,10 +210,6 @@ impl LabelHolder {
         self.options.ridge
     }
 
-    pub(super) fn move_to(&mut self, point: Vec<f64>) {
-        self.state.point = point;
-    }
-
     fn check(&self, direction: &Direction) -> Result<(), VerticalError> {
         let length = |what, expected: usize, found: usize| {
             if expected == found { Ok(()) } else { Err(VerticalError::Length { what, expected, found }) }
@@ -317,7 +225,7 @@ impl LabelHolder {
         Ok(())
     }
 
-    fn curvature(&self) -> f64 {
+    pub(super) fn curvature(&self) -> f64 {
         let one = |(&z, &c): (&f64, &f64)| c * weight(z);
         self.z.iter().zip(&self.weights).map(one).sum::<f64>().max(1e-9) / self.bad.len() as f64
     }
@@ -326,15 +234,14 @@ impl LabelHolder {
         let n = self.weights.iter().filter(|&&c| c > 0.0).count() as f64;
         let (loss, penalty) = self.objective(&self.z, &self.state.point);
         let worth = 0.5 * self.curvature() * self.options.tolerance * self.options.tolerance * self.bad.len() as f64;
-        let lowered = self.state.objective - (loss + penalty);
+        let lowered = self.state.objective.map_or(f64::INFINITY, |before| before - (loss + penalty));
         self.state.idle = if lowered < worth { self.state.idle + 1 } else { 0 };
-        self.state.objective = loss + penalty;
+        self.state.objective = Some(loss + penalty);
         let held_out_loss = self.held_out_loss();
         let pass = self.state.pass;
-        if let Some(held_out) = held_out_loss.filter(|_| self.options.patience.is_some()) {
-            if self.state.best.as_ref().is_none_or(|(best, ..)| held_out < *best) {
-                self.state.best = Some((held_out, pass, self.state.point.clone()));
-            }
+        let better = |held_out: &f64| self.state.best.as_ref().is_none_or(|(best, ..)| held_out < best);
+        if let Some(held_out) = held_out_loss.filter(better).filter(|_| self.options.patience.is_some()) {
+            self.state.best = Some((held_out, pass, self.state.point.clone()));
         }
         let stale = self.state.best.as_ref().map_or(0, |(_, at, _)| pass - at);
         let status = if self.options.patience.is_some_and(|p| stale >= p) {
@@ -443,7 +350,9 @@ impl LabelHolder {
             let Some(better) = accepted else { break };
             (point, z, value) = better;
         }
-        (self.state.point, self.z) = (point, z);
+        // Not the z of the line search: a state that comes out of the vault must continue to the same bits.
+        self.z = self.scores_at(&point);
+        self.state.point = point;
         Ok(steps)
     }
 

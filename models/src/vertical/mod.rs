@@ -6,9 +6,10 @@
 //!
 //! ```text
 //! feature holder                                              label holder
-//! Encoder::fit, Encoder::encode                               Encoder::fit, Encoder::encode
-//!   Woe: woe::fine_columns        -- indicators -->           woe::merge over the bad counts of the indicators
+//! either Encoder::standardise                                 the same with its own columns
+//! or     woe::fine_columns        -- indicators . labels -->  woe::merge
 //!        woe::final_columns       <-- groups, counts --
+//! Encoder::encode
 //! FeatureHolder::new                                          LabelHolder::new (solves over its own columns)
 //! per pass:                       <-- Combination --          LabelHolder::combination
 //!        FeatureHolder::apply     <-- Enc(residuals) --       LabelHolder::residuals
@@ -30,14 +31,17 @@ pub mod encoding;
 pub mod feature_holder;
 pub mod label_holder;
 mod linear;
+mod merging;
 pub mod minibatch;
+pub mod passes;
 pub mod pooled;
 pub mod score;
 pub mod woe;
 
 pub use encoding::{Encoded, Encoder, Encoding};
 pub use feature_holder::{Direction, FeatureHolder};
-pub use label_holder::{Combination, LabelHolder, Pass, SolverOptions, Status};
+pub use label_holder::LabelHolder;
+pub use passes::{Combination, Pass, SolverOptions, Status};
 
 /// Encoded values are multiples of `2^-VALUE_BITS`.
 pub const VALUE_BITS: u32 = 12;
@@ -47,6 +51,8 @@ pub const VALUE_LIMIT: i32 = 16 << VALUE_BITS;
 pub const COEFFICIENT_BITS: u32 = 28;
 /// Scores are multiples of `2^-SCORE_BITS`.
 pub const SCORE_BITS: u32 = 26;
+/// Scalars of a direction are multiples of `2^-SCALAR_BITS` when they travel.
+pub const SCALAR_BITS: u32 = 20;
 /// Scores and partial scores stay below this in size (2^50 units, log-odds 2^24), so that sums over parties cannot overflow.
 pub const SCORE_LIMIT: i64 = 1 << 50;
 
@@ -150,6 +156,14 @@ pub enum VerticalError {
     Order {
         /// Which step.
         what: &'static str,
+    },
+    /// The holder's own limit.
+    #[error(
+        "{most} score vectors were sent, the most that this holder allows: lower `max_passes`, or raise the holder's limit"
+    )]
+    Budget {
+        /// The limit.
+        most: usize,
     },
     /// An option is out of its range.
     #[error("option `{option}` is out of range: {allowed}")]
@@ -269,6 +283,22 @@ pub fn quantise_residuals(residuals: &[f64], bits: u32) -> Vec<i64> {
 pub fn gradient_from_products(products: &[i64], bits: u32) -> Vec<f64> {
     let scale = libm::ldexp(1.0, -((bits + VALUE_BITS) as i32));
     products.iter().map(|&p| p as f64 * scale).collect()
+}
+
+/// Scalars of a [`Direction`] in units of `2^-SCALAR_BITS`, so that they can be added under masks.
+pub fn scalars_to_fixed(scalars: &[f64]) -> Result<Vec<i64>, VerticalError> {
+    let scale = libm::ldexp(1.0, SCALAR_BITS as i32);
+    let fixed = scalars.iter().map(|s| libm::rint(s * scale)).collect::<Vec<_>>();
+    // Up to 32 parties then fit the sum.
+    if fixed.iter().any(|s| s.is_nan() || s.abs() > libm::ldexp(1.0, 58)) {
+        return Err(VerticalError::Range { what: "a scalar", rows: 0 });
+    }
+    Ok(fixed.into_iter().map(|s| s as i64).collect())
+}
+
+/// The scalars of a sum of [`scalars_to_fixed`].
+pub fn scalars_from_fixed(sums: &[i64]) -> Vec<f64> {
+    sums.iter().map(|&s| s as f64 * libm::ldexp(1.0, -(SCALAR_BITS as i32))).collect()
 }
 
 /// A score in units of `2^-SCORE_BITS` as log-odds of bad.

@@ -1,7 +1,8 @@
 //! The same regression with all columns in one place, and all roles in one process: twins to compare a federation with.
 
+use super::minibatch::{BatchFeatures, BatchLabel, MinibatchOptions};
 use super::{Encoded, FeatureHolder, LabelHolder, Pass, SolverOptions, Status, VerticalError};
-use super::{gradient_from_products, quantise_residuals};
+use super::{gradient_from_products, quantise_residuals, scalars_from_fixed, scalars_to_fixed};
 
 /// A fitted model, the columns still divided among the parties.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,13 +72,55 @@ pub fn federate(
         let mut sum: Option<super::Direction> = None;
         for feature in &mut features {
             let products = gradient_from_products(&feature.x().products(&residuals), bits);
-            let direction = feature.direct(&products)?;
+            let mut direction = feature.direct(&products)?;
+            direction.scalars = scalars_from_fixed(&scalars_to_fixed(&direction.scalars)?);
             sum = Some(match sum {
                 None => direction,
-                Some(so_far) => so_far.add(&direction)?,
+                Some(so_far) => so_far.plus(&direction)?,
             });
         }
         let sum = sum.ok_or(VerticalError::NoColumns { columns: 0, rows: bad.len() })?;
         passes.push(label.receive(&sum)?);
     }
+}
+
+/// The same roles batch by batch.
+pub fn federate_batches(
+    own: &Encoded,
+    holders: &[&Encoded],
+    bad: &[bool],
+    options: &SolverOptions,
+    batches: &MinibatchOptions,
+    bits: u32,
+) -> Result<Fitted, VerticalError> {
+    let mut label = LabelHolder::new(own, bad.to_vec(), Vec::new(), options.clone())?;
+    let passes = vec![label.alone()?];
+    let combination = label.combination();
+    let mut features = Vec::new();
+    for &x in holders {
+        let mut holder = FeatureHolder::new(x.clone(), options.ridge)?;
+        holder.apply(&combination)?;
+        features.push(BatchFeatures::new(holder, batches.clone())?);
+    }
+    let mut label = BatchLabel::new(label, batches.clone())?;
+    loop {
+        let rows = label.rows();
+        if rows.is_empty() {
+            break;
+        }
+        let mut sum = vec![0i64; rows.len()];
+        for feature in &features {
+            sum.iter_mut().zip(feature.scores()?).for_each(|(s, u)| *s += u);
+        }
+        let residuals = quantise_residuals(&label.receive(&sum)?, bits);
+        // Rows outside the batch take no part: their residual is 0.
+        let mut all = vec![0i64; bad.len()];
+        rows.iter().zip(residuals).for_each(|(&r, d)| all[r] = d);
+        for (feature, x) in features.iter_mut().zip(holders) {
+            feature.step(&gradient_from_products(&x.products(&all), bits))?;
+        }
+    }
+    let (intercept, own) = label.finish();
+    let coefficients = core::iter::once(own).chain(features.into_iter().map(BatchFeatures::finish)).collect();
+    Ok(Fitted { intercept, coefficients, passes })
 }

@@ -59,7 +59,7 @@ impl Block {
             return Err(VerticalError::Length { what: "coefficients", expected, found });
         }
         let base = libm::rint(libm::ldexp(intercept, SCORE_BITS as i32));
-        if !(base.abs() < SCORE_LIMIT as f64) {
+        if base.is_nan() || base.abs() >= SCORE_LIMIT as f64 {
             return Err(VerticalError::Range { what: "the intercept", rows });
         }
         let fixed = coefficients_in_fixed_point(coefficients, rows)?;

@@ -11,8 +11,9 @@
 //! the minimum, nothing of smaller ones. The label holder takes the same steps with its own columns.
 
 use super::encoding::ColumnEncoder;
+pub use super::merging::{FineColumn, Group, Joined, Merged, MergedColumn, merge};
 use super::{DropReason, Dropped, Encoder, Features, VerticalError};
-use crate::binning::{Binning, BinningOptions, Shape, bin_counts};
+use crate::binning::{BinKind, Binning, BinningOptions, Shape, bin_counts};
 use crate::grid::{ColumnGrid, FineGrid};
 use crate::table::{Column, ColumnKind, ColumnSpec};
 use serde::{Deserialize, Serialize};
@@ -185,129 +186,6 @@ fn edges(mut values: Vec<f64>, bins: usize) -> Vec<f64> {
     edges
 }
 
-/// One unnamed column as the label holder sees it; all vectors have one entry per fine bin.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FineColumn {
-    /// Training rows.
-    pub rows: Vec<u64>,
-    /// Bad training rows.
-    pub bad: Vec<u64>,
-    /// Not to be merged with neighbours.
-    pub standalone: Vec<bool>,
-}
-
-/// What the label holder answers: all groups have at least the minimum of goods and of bads.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Merged {
-    /// Good training rows.
-    pub good: u64,
-    /// Bad training rows.
-    pub bad: u64,
-    /// One per column, in the order of the request.
-    pub columns: Vec<MergedColumn>,
-}
-
-/// Groups of the fine bins of one column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MergedColumn {
-    /// In order. A fine bin that is in no group has counts below the minimum, which are withheld.
-    pub groups: Vec<Group>,
-    /// The group whose counts include those of all withheld bins, so that they are no difference to the totals either.
-    pub withheld_in: Option<usize>,
-}
-
-/// Fine bins that are counted together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Group {
-    /// First fine bin.
-    pub first: usize,
-    /// Last fine bin, included.
-    pub last: usize,
-    /// Good training rows.
-    pub good: u64,
-    /// Bad training rows.
-    pub bad: u64,
-}
-
-/// Merges neighbouring fine bins until every group has the minimum of goods and of bads; what is left at the end joins the last
-/// group. Standalone bins below the minimum are withheld, and so is a column that does not reach it as a whole. Where
-/// the withheld bins could be found as the difference between the groups and the totals, the largest group counts them in.
-pub fn merge(columns: &[FineColumn], bad: &[bool], options: &WoeOptions) -> Result<Merged, VerticalError> {
-    options.validate()?;
-    let bads = bad.iter().filter(|&&b| b).count() as u64;
-    let goods = bad.len() as u64 - bads;
-    if bads == 0 || goods == 0 {
-        return Err(VerticalError::OneClass { rows: bad.len() });
-    }
-    let one = |(at, column): (usize, &FineColumn)| {
-        let lengths = [column.bad.len(), column.standalone.len()];
-        if let Some(&found) = lengths.iter().find(|&&l| l != column.rows.len()) {
-            return Err(VerticalError::Length { what: "fine bins", expected: column.rows.len(), found });
-        }
-        let total = |v: &[u64]| v.iter().try_fold(0u64, |s, &x| s.checked_add(x));
-        let possible = column.rows.iter().zip(&column.bad).all(|(r, b)| b <= r);
-        if !possible || total(&column.rows) != Some(bad.len() as u64) || total(&column.bad) != Some(bads) {
-            return Err(VerticalError::Counts { column: at });
-        }
-        Ok(merge_column(column, options))
-    };
-    let columns = columns.iter().enumerate().map(one).collect::<Result<_, _>>()?;
-    Ok(Merged { good: goods, bad: bads, columns })
-}
-
-fn merge_column(column: &FineColumn, options: &WoeOptions) -> MergedColumn {
-    let enough = |g: &Group| g.good >= options.minimum_goods && g.bad >= options.minimum_bads;
-    let bin = |b: usize| Group { first: b, last: b, good: column.rows[b] - column.bad[b], bad: column.bad[b] };
-    let join = |a: Group, b: Group| Group { last: b.last, good: a.good + b.good, bad: a.bad + b.bad, ..a };
-    let mut groups: Vec<Group> = Vec::new();
-    let mut open: Option<Group> = None;
-    let mut withheld = [0, 0];
-    let mut withhold = |g: Group| withheld = [withheld[0] + g.good, withheld[1] + g.bad];
-    let mut close = |open: &mut Option<Group>, groups: &mut Vec<Group>, from: usize| {
-        if let Some(rest) = open.take() {
-            match groups[from..].last_mut() {
-                Some(last) => *last = join(*last, rest),
-                None => withhold(rest),
-            }
-        }
-    };
-    // Runs of neighbours end at a standalone bin.
-    let mut run = 0;
-    for b in 0..column.rows.len() {
-        if column.standalone[b] {
-            close(&mut open, &mut groups, run);
-            if enough(&bin(b)) {
-                groups.push(bin(b));
-            } else {
-                let mut alone = Some(bin(b));
-                let end = groups.len();
-                close(&mut alone, &mut groups, end);
-            }
-            run = groups.len();
-            continue;
-        }
-        let grown = open.take().map_or(bin(b), |g| join(g, bin(b)));
-        if enough(&grown) {
-            groups.push(grown);
-        } else {
-            open = Some(grown);
-        }
-    }
-    close(&mut open, &mut groups, run);
-    // The totals are known, so a small withheld remainder would be their difference to the groups: the largest group takes it.
-    let small =
-        withheld[0] + withheld[1] > 0 && !(withheld[0] >= options.minimum_goods && withheld[1] >= options.minimum_bads);
-    let largest = (0..groups.len()).max_by_key(|&i| groups[i].good + groups[i].bad).filter(|_| small);
-    if let Some(g) = largest.map(|i| &mut groups[i]) {
-        (g.good, g.bad) = (g.good + withheld[0], g.bad + withheld[1]);
-    }
-    MergedColumn { groups, withheld_in: largest }
-}
-
 /// The owner's encoder from the merged counts: as few bins as the evidence supports, each with its weight of evidence.
 pub fn final_columns(fine: &[FineBins], merged: &Merged, options: &WoeOptions) -> Result<Encoder, VerticalError> {
     options.validate()?;
@@ -331,21 +209,7 @@ pub fn final_columns(fine: &[FineBins], merged: &Merged, options: &WoeOptions) -
 fn final_column(fine: &FineBins, merged: &MergedColumn, totals: [f64; 2], options: &WoeOptions) -> Option<Binning> {
     let rows = fine.rows();
     let standalone = fine.standalone();
-    // Groups must be ordered, disjoint, of neighbours only, and of as many rows as the owner counts itself.
-    let mut next = 0;
-    let grouped = |b: usize| merged.groups.iter().any(|g| (g.first..=g.last).contains(&b));
-    let withheld: u64 = (0..rows.len()).filter(|&b| !grouped(b)).map(|b| rows[b]).sum();
-    for (at, g) in merged.groups.iter().enumerate() {
-        let ordered = g.first >= next && g.first <= g.last && g.last < rows.len();
-        if !ordered || (g.first < g.last && standalone[g.first..=g.last].iter().any(|&s| s)) {
-            return None;
-        }
-        let more = if merged.withheld_in == Some(at) { withheld } else { 0 };
-        if rows[g.first..=g.last].iter().sum::<u64>() + more != g.good.checked_add(g.bad)? {
-            return None;
-        }
-        next = g.last + 1;
-    }
+    consistent(&rows, &standalone, merged)?;
     let minimum = (options.minimum_goods + options.minimum_bads) as f64;
     let binning = BinningOptions {
         max_bins: options.max_bins,
@@ -374,7 +238,68 @@ fn final_column(fine: &FineBins, merged: &MergedColumn, totals: [f64; 2], option
     if let Some(last) = binning.bins.last_mut().filter(|_| hidden) {
         last.suppressed_below = Some(minimum);
     }
+    for join in &merged.joined {
+        take_weight(&mut binning, fine, join.bin, merged.groups[join.group].first);
+    }
     Some(binning)
+}
+
+/// Gives a joined bin the weight of the final bin of its group.
+fn take_weight(binning: &mut Binning, fine: &FineBins, bin: usize, like: usize) {
+    let missing = fine.len() - 1;
+    match &fine.grid {
+        _ if bin == missing => {
+            let woe = match &fine.grid {
+                // The end of the group's first cell lies in the group.
+                ColumnGrid::Numeric(grid) => binning.woe_of_numeric(grid.edges.get(like).copied().unwrap_or(f64::MAX)),
+                ColumnGrid::Categorical { .. } => binning.woe_of_level(like),
+            };
+            if let Some(last) = binning.bins.last_mut() {
+                (last.woe, last.neutral) = (woe, woe == 0.0);
+            }
+        }
+        ColumnGrid::Categorical { levels } if like < missing => {
+            let (from, to) = (binning.bin_of_level(bin), binning.bin_of_level(like));
+            let name = levels.get(bin);
+            if let BinKind::Levels { levels, other } = &mut binning.bins[from].kind {
+                levels.retain(|l| Some(l) != name);
+                *other &= name.is_some();
+            }
+            if let BinKind::Levels { levels, other } = &mut binning.bins[to].kind {
+                levels.extend(name.cloned());
+                *other |= name.is_none();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Groups must be ordered, disjoint, of neighbours only, and of as many rows as the owner counts itself.
+fn consistent(rows: &[u64], standalone: &[bool], merged: &MergedColumn) -> Option<()> {
+    let (mut used, mut next) = (vec![false; rows.len()], 0);
+    for g in &merged.groups {
+        let ordered = g.first >= next && g.first <= g.last && g.last < rows.len();
+        if !ordered || (g.first < g.last && standalone[g.first..=g.last].iter().any(|&s| s)) {
+            return None;
+        }
+        used[g.first..=g.last].fill(true);
+        next = g.last + 1;
+    }
+    for j in &merged.joined {
+        if j.group >= merged.groups.len() || !*standalone.get(j.bin)? || core::mem::replace(&mut used[j.bin], true) {
+            return None;
+        }
+    }
+    let withheld: u64 = rows.iter().zip(&used).filter(|(_, used)| !**used).map(|(r, _)| r).sum();
+    for (at, g) in merged.groups.iter().enumerate() {
+        let own: u64 = rows[g.first..=g.last].iter().sum();
+        let joined: u64 = merged.joined.iter().filter(|j| j.group == at).map(|j| rows[j.bin]).sum();
+        let rest = if merged.withheld_in == Some(at) { withheld } else { 0 };
+        if own + joined + rest != g.good.checked_add(g.bad)? {
+            return None;
+        }
+    }
+    Some(())
 }
 
 /// Bin of each row of a column; `None` when the column is of another kind than the bins.
