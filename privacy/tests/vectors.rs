@@ -5,6 +5,8 @@
 //! the format.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "vectors/align.rs"]
+mod align;
 #[path = "vectors/log.rs"]
 mod log;
 
@@ -23,7 +25,7 @@ type Answer = Result<Value, String>;
 type Program = (&'static str, fn(&Value) -> Answer, fn() -> Vec<(&'static str, Value)>);
 
 /// The programs that the vectors run, by the first word of the file's name.
-const PROGRAMS: [Program; 10] = [
+const PROGRAMS: [Program; 11] = [
     ("transcript", transcript, transcript_inputs),
     ("sign", sign, sign_inputs),
     ("seal", open_sealed, seal_inputs),
@@ -34,6 +36,7 @@ const PROGRAMS: [Program; 10] = [
     ("sum", secure_sum, sum_inputs),
     ("log", log::log, log::log_inputs),
     ("discrete", discrete_gaussian, discrete_gaussian_inputs),
+    ("align", align::align, align::align_inputs),
 ];
 
 fn directory() -> PathBuf {
