@@ -5,6 +5,8 @@
 //! the format.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "vectors/align.rs"]
+mod align;
 #[path = "vectors/group.rs"]
 mod group;
 #[path = "vectors/linear.rs"]
@@ -27,7 +29,7 @@ type Answer = Result<Value, String>;
 type Program = (&'static str, fn(&Value) -> Answer, fn() -> Vec<(&'static str, Value)>);
 
 /// The programs that the vectors run, by the first word of the file's name.
-const PROGRAMS: [Program; 12] = [
+const PROGRAMS: [Program; 13] = [
     ("transcript", transcript, transcript_inputs),
     ("sign", sign, sign_inputs),
     ("seal", open_sealed, seal_inputs),
@@ -40,6 +42,7 @@ const PROGRAMS: [Program; 12] = [
     ("log", log::log, log::log_inputs),
     ("group", group::group, group::group_inputs),
     ("discrete", discrete_gaussian, discrete_gaussian_inputs),
+    ("align", align::align, align::align_inputs),
 ];
 
 fn directory() -> PathBuf {
