@@ -29,6 +29,10 @@ use haihe_protocol::{
 
 use crate::blobs::{BlobKey, Blobs};
 
+mod exchange;
+
+pub use exchange::{LetterBlob, ParcelUpload};
+
 /// Who this coordinator is.
 pub struct Identity {
     /// What it trusts.
@@ -119,6 +123,8 @@ pub struct Engine {
     /// The contribution that each party began to upload: a party sends one a round, so that nobody can fill the disk with
     /// many, or exchange the shares of one.
     begun: BTreeMap<PartyId, Contribution>,
+    /// The same for parcels: exchange, and digest of the head.
+    begun_parcels: BTreeMap<PartyId, (u64, Digest)>,
 }
 
 fn blob_key(job: &JobId, party: &PartyId, round: u64, commitment: &Digest, what: &str) -> BlobKey {
@@ -156,10 +162,11 @@ impl Engine {
         let next = entries.len() as u64;
         let last = entries.last().map_or(Timestamp::default(), |e| e.at);
         let (log, round_head) = (Log::new(), TreeHead { size: 0, root: RootHash::empty() });
+        let (begun, begun_parcels) = (BTreeMap::new(), BTreeMap::new());
         let mut engine =
-            Self { identity, scheme, job, next, tip, last, log, round_head, sum: None, begun: BTreeMap::new() };
+            Self { identity, scheme, job, next, tip, last, log, round_head, sum: None, begun, begun_parcels };
         for entry in entries {
-            engine.note(entry, matches!(entry.event()?, Event::RoundOpened { .. }));
+            engine.note(entry, opens_round(&entry.event()?));
         }
         Ok(engine)
     }
@@ -285,9 +292,17 @@ impl Engine {
         Ok(Ok(Upload { contribution, sealed_shares, key }))
     }
 
-    /// The blob that an upload with this commitment goes to.
+    /// The blob that an upload with this commitment goes to; a parcel is named by the digest of its head.
     pub fn upload_key(&self, party: &PartyId, round: u64, commitment: &Digest) -> BlobKey {
-        blob_key(&self.job.head().job, party, round, commitment, "ciphertext")
+        let what = if self.job.head().spec.vertical.is_some() { exchange::LETTERS } else { "ciphertext" };
+        blob_key(&self.job.head().job, party, round, commitment, what)
+    }
+
+    /// True if the upload with this commitment counts already.
+    pub fn is_accepted(&self, party: &PartyId, round: u64, commitment: &Digest) -> bool {
+        let contribution = self.job.accepted_from(party).filter(|c| c.round == round).map(|c| c.commitment);
+        let parcel = || self.job.parcel_of(party, round).map(|head| head.digest());
+        contribution.or_else(parcel).is_some_and(|known| known == *commitment)
     }
 
     /// Checks a complete upload against its commitment and adds it to the running sum.
@@ -489,10 +504,12 @@ impl Engine {
         for (entry, event) in planned.entries.into_iter().zip(planned.events) {
             let finished = match &event {
                 Event::SumOpened { round, .. } | Event::RoundLost { round, .. } => Some(*round),
+                // The letters of this exchange are about to be fetched; those of the one before have been.
+                Event::ExchangeClosed { round, .. } => Some(round.saturating_sub(1)),
                 Event::JobFinished { .. } | Event::JobFailed { .. } | Event::JobCancelled { .. } => Some(u64::MAX),
                 _ => None,
             };
-            self.note(&entry, matches!(event, Event::RoundOpened { .. }));
+            self.note(&entry, opens_round(&event));
             self.job.apply(entry.at, event);
             self.next = entry.sequence + 1;
             self.tip = entry.digest;
@@ -504,6 +521,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// A round, or an exchange, begins with the head of the journal up to here.
+fn opens_round(event: &Event) -> bool {
+    matches!(event, Event::RoundOpened { .. } | Event::ExchangeOpened { .. })
 }
 
 /// An event in one line, without anything secret: there is nothing secret in events.
@@ -524,7 +546,7 @@ fn describe(event: &Event) -> String {
             format!("round {}: contribution of {} accepted, {bytes} bytes", contribution.round, contribution.party)
         }
         Event::ContributionRejected { party, round, reason } => {
-            format!("round {round}: contribution of {party} rejected: {reason}")
+            format!("round {round}: what {party} sent is rejected: {reason}")
         }
         Event::ContributionLate { party, round } => format!("round {round}: contribution of {party} came late"),
         Event::ContributionsClosed { round, survivors, absent, .. } => {
@@ -542,6 +564,15 @@ fn describe(event: &Event) -> String {
             format!("round {round}: {}: {}; wrong answers of {wrong} were corrected", summary.step, summary.text)
         }
         Event::RoundLost { round, reason, .. } => format!("round {round} lost: {reason}"),
+        Event::ExchangeOpened { round, .. } => format!("exchange {round} opened"),
+        Event::ParcelAccepted { parcel: p, bytes } => {
+            let (phase, letters) = (&p.announcement.phase, p.letters.len());
+            format!("exchange {}: parcel of {} accepted ({phase}), {letters} letters, {bytes} bytes", p.round, p.party)
+        }
+        Event::ExchangeClosed { round, .. } => format!("exchange {round} closed"),
+        Event::ExchangeExtended { round, absent, attempt, .. } => {
+            format!("exchange {round}: still waiting for {} (put off for the {attempt}. time)", list(absent))
+        }
         Event::JobFinished { .. } => "job finished".to_owned(),
         Event::JobFailed { reason } => format!("job failed: {reason}"),
         Event::JobCancelled { by, reason } => format!("job cancelled by {by}: {reason}"),

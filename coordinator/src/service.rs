@@ -19,9 +19,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
+mod exchange;
+
 use crate::{
-    blobs::Blobs,
-    engine::{Engine, EngineError, Upload},
+    blobs::{BlobKey, Blobs},
+    engine::{Engine, EngineError},
     host::{Host, HostError, Step, now},
     wire,
 };
@@ -119,7 +121,12 @@ impl Service {
         let begun = engine.lock().await.begin_upload(contribution, sealed);
         let command = match begun {
             Ok(Ok(upload)) => {
-                self.store_chunks(&upload, &mut parts).await?;
+                let total = upload.contribution.ciphertext_bytes;
+                let chunk = |part: v1::ContributionPart| match part.part {
+                    Some(v1::contribution_part::Part::Chunk(chunk)) => Some(chunk),
+                    _ => None,
+                };
+                self.store_chunks(&upload.key, total, &mut parts, chunk).await?;
                 let finish = move |engine: &mut Engine, blobs: &dyn Blobs| {
                     engine.finish_upload(upload, blobs).map(Step::command)
                 };
@@ -141,17 +148,22 @@ impl Service {
     }
 
     /// Stores the chunks of an upload as they come: at most one chunk is in memory, never more than was announced.
-    async fn store_chunks(&self, upload: &Upload, parts: &mut Streaming<v1::ContributionPart>) -> Result<(), Status> {
+    async fn store_chunks<Part>(
+        &self,
+        key: &BlobKey,
+        total: u64,
+        parts: &mut Streaming<Part>,
+        chunk_of: fn(Part) -> Option<v1::Chunk>,
+    ) -> Result<(), Status> {
         let blobs = self.host.blobs();
-        let total = upload.contribution.ciphertext_bytes;
         let io = |e: std::io::Error| Status::unavailable(format!("the coordinator's store failed: {e}"));
-        let mut stored = blobs.len(&upload.key).map_err(io)?;
+        let mut stored = blobs.len(key).map_err(io)?;
         while stored < total {
             let part = tokio::time::timeout(UPLOAD_IDLE, parts.message()).await.map_err(|_| {
                 let seconds = UPLOAD_IDLE.as_secs();
                 Status::deadline_exceeded(format!("no chunk came for {seconds} s; resume at {stored} of {total}"))
             })??;
-            let Some(v1::ContributionPart { part: Some(v1::contribution_part::Part::Chunk(chunk)) }) = part else {
+            let Some(chunk) = part.and_then(chunk_of) else {
                 return Err(Status::aborted(format!("the upload ended at {stored} of {total} bytes; resume there")));
             };
             if chunk.offset != stored || chunk.data.is_empty() || chunk.data.len() > CHUNK_BYTES {
@@ -160,7 +172,7 @@ impl Service {
             if stored + chunk.data.len() as u64 > total {
                 return Err(Status::invalid_argument(format!("more than the announced {total} bytes")));
             }
-            blobs.append(&upload.key, stored, &chunk.data).map_err(io)?;
+            blobs.append(key, stored, &chunk.data).map_err(io)?;
             stored += chunk.data.len() as u64;
         }
         Ok(())
@@ -201,7 +213,17 @@ impl Service {
                     checkpoint: checkpoint()?,
                 })
             }
-            Directive::Closed { outcome, session } => {
+            Directive::Exchange { round, previous, parcels, deadline, session } => {
+                Ask::Exchange(v1::ExchangeRequest {
+                    round,
+                    previous: Bytes::copy_from_slice(previous.as_bytes()),
+                    parcels: wire::to_parcels(&parcels),
+                    deadline_ms: deadline.0,
+                    session: Some(wire::to_session(&session)),
+                    checkpoint: checkpoint()?,
+                })
+            }
+            Directive::Closed { outcome, session, parcels } => {
                 use v1::job_closed::Outcome;
                 Ask::JobClosed(match outcome {
                     Ok((result_json, transcript)) => v1::JobClosed {
@@ -211,6 +233,7 @@ impl Service {
                         transcript: Bytes::copy_from_slice(transcript.as_bytes()),
                         checkpoint: checkpoint()?,
                         session: session.as_deref().map(wire::to_session),
+                        parcels: wire::to_parcels(&parcels),
                     },
                     Err((cancelled, reason)) => v1::JobClosed {
                         outcome: if cancelled { Outcome::Cancelled } else { Outcome::Failed }.into(),
@@ -219,6 +242,7 @@ impl Service {
                         transcript: Bytes::new(),
                         checkpoint: checkpoint()?,
                         session: None,
+                        parcels: Vec::new(),
                     },
                 })
             }
@@ -300,7 +324,7 @@ impl Service {
             phase: job.phase_name().to_owned(),
             detail: job.awaiting(),
             round: job.round(),
-            step: job.plan().map_or("", |p| p.step()).to_owned(),
+            step: job.step().to_owned(),
             parties: parties.collect(),
             accepted: counters.accepted,
             rejected: counters.rejected,
@@ -352,6 +376,7 @@ fn status(error: HostError) -> Status {
 impl Federation for Service {
     type FollowStream = BoxStream<v1::Directive>;
     type GetClosedRoundStream = BoxStream<v1::ClosedRoundPart>;
+    type GetLettersStream = BoxStream<v1::LetterPart>;
 
     async fn follow(&self, request: Request<v1::FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
         let party = self.participant(&request, &request.get_ref().party)?;
@@ -391,8 +416,7 @@ impl Federation for Service {
         let commitment = wire::digest("commitment", &m.commitment)?;
         let engine = self.host.job(&wire::job(&m.job_id)?).await.map_err(status)?;
         let engine = engine.lock().await;
-        let accepted = engine.job().accepted_from(&party);
-        let accepted = accepted.is_some_and(|c| c.round == m.round && c.commitment == commitment);
+        let accepted = engine.is_accepted(&party, m.round, &commitment);
         let key = engine.upload_key(&party, m.round, &commitment);
         let stored_bytes = self.host.blobs().len(&key).map_err(|e| Status::unavailable(e.to_string()))?;
         Ok(Response::new(v1::UploadStatus { stored_bytes, accepted }))
@@ -412,6 +436,30 @@ impl Federation for Service {
         };
         named(&caller, &header.party)?;
         Ok(Response::new(to_receipt(self.receive(parts, header).await?)))
+    }
+
+    async fn submit_parcel(
+        &self,
+        request: Request<Streaming<v1::ParcelPart>>,
+    ) -> Result<Response<v1::Receipt>, Status> {
+        let caller = self.data_holder(&request)?;
+        let mut parts = request.into_inner();
+        let first = tokio::time::timeout(UPLOAD_IDLE, parts.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("the upload did not begin"))??;
+        let Some(v1::ParcelPart { part: Some(v1::parcel_part::Part::Head(head)) }) = first else {
+            return Err(Status::invalid_argument("a parcel begins with its head"));
+        };
+        named(&caller, &head.party)?;
+        Ok(Response::new(to_receipt(self.receive_parcel(parts, head).await?)))
+    }
+
+    async fn get_letters(
+        &self,
+        request: Request<v1::LettersRequest>,
+    ) -> Result<Response<Self::GetLettersStream>, Status> {
+        let party = self.participant(&request, &request.get_ref().party)?;
+        self.letters(&party, request.into_inner()).await
     }
 
     async fn submit_answer(&self, request: Request<v1::CommitteeAnswer>) -> Result<Response<v1::Receipt>, Status> {

@@ -19,6 +19,11 @@ use haihe_protocol::{
     id::{JobId, PartyId},
     message::{Answer, Contribution, Objection, RoundSpec, SurvivorSet, share_digest},
     roster::{Confirmation, Decline, Join, MAX_REASON_BYTES, Roster, Session},
+    vertical::{
+        Announcement, MAX_HOLDERS,
+        exchange::{LetterHead, MAX_LETTERS, ParcelHead},
+        sealing::SEALED_SECRET_BYTES,
+    },
     witness::ClosedRound,
 };
 use tonic::Status;
@@ -151,6 +156,45 @@ pub fn contribution(m: v1::ContributionHeader) -> Result<(JobId, Contribution, V
     Ok((job(&m.job_id)?, contribution, sealed))
 }
 
+/// The head of a parcel. Its sizes are checked against the job later; the message limit bounds them here.
+pub fn parcel(m: v1::ParcelHead) -> Result<ParcelHead, Status> {
+    if m.letters.len() > MAX_LETTERS {
+        return Err(invalid("letters", format!("{} of them, at most {MAX_LETTERS}", m.letters.len())));
+    }
+    let a = m.announcement.ok_or_else(|| invalid("announcement", "missing"))?;
+    Ok(ParcelHead {
+        job: job(&m.job_id)?,
+        session: digest("session", &m.session)?,
+        round: m.round,
+        party: party(&m.party)?,
+        previous: digest("previous", &m.previous)?,
+        announcement: Announcement {
+            phase: a.phase,
+            body_json: a.body_json,
+            done: a.done,
+            result_json: a.result_json,
+        },
+        letters: m.letters.into_iter().map(letter).collect::<Result<_, _>>()?,
+        journal: tree_head(m.journal)?,
+        signature: signature(&m.signature)?,
+    })
+}
+
+fn letter(m: v1::LetterHead) -> Result<LetterHead, Status> {
+    if m.to.len() > MAX_HOLDERS || m.sealed_keys.len() > MAX_HOLDERS {
+        return Err(invalid("to", format!("{} receivers, at most {MAX_HOLDERS}", m.to.len())));
+    }
+    if m.sealed_keys.iter().any(|key| key.len() != SEALED_SECRET_BYTES) {
+        return Err(invalid("sealed_keys", format!("a sealed key has {SEALED_SECRET_BYTES} bytes")));
+    }
+    Ok(LetterHead {
+        to: m.to,
+        sealed_keys: m.sealed_keys.iter().map(|key| key.to_vec()).collect(),
+        digest: digest("digest", &m.digest)?,
+        bytes: m.bytes,
+    })
+}
+
 /// A committee member's answer.
 pub fn answer(m: v1::CommitteeAnswer) -> Result<(JobId, Answer), Status> {
     let answer = Answer {
@@ -253,6 +297,36 @@ pub fn to_survivors(s: &SurvivorSet) -> Vec<v1::Survivor> {
         signature: bytes(c.signature.as_bytes()),
     };
     s.survivors.iter().map(survivor).collect()
+}
+
+/// Parcels as they are passed on.
+pub fn to_parcels(heads: &[ParcelHead]) -> Vec<v1::ParcelHead> {
+    heads.iter().map(to_parcel).collect()
+}
+
+fn to_parcel(h: &ParcelHead) -> v1::ParcelHead {
+    let letter = |l: &LetterHead| v1::LetterHead {
+        to: l.to.clone(),
+        sealed_keys: l.sealed_keys.iter().map(|key| bytes(key)).collect(),
+        digest: bytes(l.digest.as_bytes()),
+        bytes: l.bytes,
+    };
+    v1::ParcelHead {
+        job_id: h.job.to_string(),
+        session: bytes(h.session.as_bytes()),
+        round: h.round,
+        party: h.party.to_string(),
+        previous: bytes(h.previous.as_bytes()),
+        announcement: Some(v1::Announcement {
+            phase: h.announcement.phase.clone(),
+            body_json: h.announcement.body_json.clone(),
+            done: h.announcement.done,
+            result_json: h.announcement.result_json.clone(),
+        }),
+        letters: h.letters.iter().map(letter).collect(),
+        journal: Some(v1::TreeHead { size: h.journal.size, root: bytes(h.journal.root.as_bytes()) }),
+        signature: bytes(h.signature.as_bytes()),
+    }
 }
 
 /// Numbers of a sum in one part of a closed round.

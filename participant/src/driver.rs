@@ -20,6 +20,7 @@ use haihe_protocol::{
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
     roster::Trust,
+    vertical::exchange::ParcelHead,
 };
 use rand::TryRng as _;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
@@ -30,9 +31,13 @@ use crate::{
     link::{Address, Ask, Link, LinkError, Receipt},
     member::{BudgetError, Identity, Member, MemberError, Offer, SessionParts, affordable},
     policy::{self, Policy, PolicyError, PolicyRequest},
-    source::{DataRequest, Loaded, SourceError, SplitColumn, load},
+    source::{DataRequest, Loaded, SourceError, load},
     vault::{DiskVault, private_folder, write_whole},
 };
+
+mod exchange;
+
+use exchange::Data;
 
 /// Longest pause between attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(15);
@@ -153,19 +158,20 @@ impl Participant {
         &self.identity.party
     }
 
-    fn policy_request(&self, spec: &JobSpec, by: Option<&str>, rows: Option<u64>) -> PolicyRequest {
-        let data = &spec.data;
-        let mut columns = vec![data.key.clone(), data.label.clone()];
-        columns.extend(data.split.iter().map(|s| s.column.clone()));
-        columns.extend(data.firm.iter().filter(|f| **f != data.key).cloned());
-        columns.extend(data.columns.iter().map(|c| c.name.clone()));
+    fn policy_request(
+        &self,
+        spec: &JobSpec,
+        data: &DataRequest,
+        by: Option<&str>,
+        rows: Option<u64>,
+    ) -> PolicyRequest {
         let scorecard = spec.scorecard.as_ref();
         PolicyRequest {
             federation: self.identity.trust.federation().to_owned(),
             kind: spec.kind().as_str().to_owned(),
             operator: by.map(str::to_owned),
             view: data.view.clone(),
-            columns,
+            columns: data.all_columns(),
             parties: spec.job.parties.len() as u64,
             min_contributors: u64::from(spec.min_parties()),
             min_bin_rows: scorecard.map_or(0, |s| s.binning.min_bin_rows.max(0.0) as u64),
@@ -179,27 +185,15 @@ impl Participant {
         }
     }
 
-    async fn load_data(&self, spec: &JobSpec) -> Result<Loaded, SourceError> {
-        let data = &spec.data;
-        let split = data.split.as_ref().map(|s| SplitColumn {
-            column: s.column.clone(),
-            train: s.train.clone(),
-            test: s.test.clone(),
-        });
-        let request = DataRequest {
-            view: data.view.clone(),
-            key: data.key.clone(),
-            firm: data.firm.clone(),
-            label: data.label.clone(),
-            split,
-            columns: data.columns.clone(),
-        };
-        load(self.identity.party.as_str(), &self.views, Path::new(""), &request).await
-    }
-
     /// What the policy says; a job that nobody has submitted yet is not asked who submitted it.
-    fn refusals(&self, spec: &JobSpec, by: Option<&str>, rows: Option<u64>) -> Vec<policy::Refusal> {
-        let mut refusals = self.policy.check(&self.policy_request(spec, by, rows)).err().unwrap_or_default();
+    fn refusals(
+        &self,
+        spec: &JobSpec,
+        data: &DataRequest,
+        by: Option<&str>,
+        rows: Option<u64>,
+    ) -> Vec<policy::Refusal> {
+        let mut refusals = self.policy.check(&self.policy_request(spec, data, by, rows)).err().unwrap_or_default();
         if by.is_none() {
             refusals.retain(|r| !matches!(r, policy::Refusal::Operator { .. }));
         }
@@ -210,22 +204,37 @@ impl Participant {
     /// or `None` before it is submitted.
     pub async fn examine(&self, spec: &JobSpec, by: Option<&str>) -> Result<Loaded, Objection> {
         self.check_budget(spec).map_err(Objection::Budget)?;
+        self.check_model(spec).map_err(Objection::Model)?;
         self.examine_joined(spec, by).await
+    }
+
+    /// A job that scores with a model, or starts from one, is joined only where that model is.
+    fn check_model(&self, spec: &JobSpec) -> Result<(), MemberError> {
+        if spec.vertical.is_some() {
+            self.member()?.model(spec)?;
+        }
+        Ok(())
     }
 
     /// The same for a job that was joined: its sums are paid for one by one, and some of them have been.
     async fn examine_joined(&self, spec: &JobSpec, by: Option<&str>) -> Result<Loaded, Objection> {
-        let refusals = self.refusals(spec, by, None);
+        let data = DataRequest::of(spec, self.party()).ok_or(Objection::NotNamed)?;
+        let refusals = self.refusals(spec, &data, by, None);
         if !refusals.is_empty() {
             // Without the policy's consent no data are touched.
             return Err(Objection::Policy(refusals));
         }
-        let loaded = self.load_data(spec).await.map_err(|e| Objection::Data(Box::new(e)))?;
-        let refusals = self.refusals(spec, by, Some(loaded.summary.train_rows));
+        let loaded = load(self.party().as_str(), &self.views, Path::new(""), &data).await;
+        let loaded = loaded.map_err(|e| Objection::Data(Box::new(e)))?;
+        let refusals = self.refusals(spec, &data, by, Some(loaded.summary.train_rows));
         if !refusals.is_empty() {
             return Err(Objection::Policy(refusals));
         }
-        Ok(loaded)
+        let (firms, most) = (loaded.summary.rows, spec.vertical.as_ref().map(|v| v.alignment.max_firms));
+        match most {
+            Some(most) if firms > most => Err(Objection::TooManyFirms { firms, most }),
+            _ => Ok(loaded),
+        }
     }
 
     fn vault(&self) -> io::Result<DiskVault> {
@@ -258,6 +267,17 @@ pub enum Objection {
     Budget(BudgetError),
     /// The data do not allow it.
     Data(Box<SourceError>),
+    /// More firms than the job allows a party to bring.
+    TooManyFirms {
+        /// What we hold.
+        firms: u64,
+        /// What the job allows.
+        most: u64,
+    },
+    /// The job does not say what we bring.
+    NotNamed,
+    /// The model that the job builds on is not here.
+    Model(MemberError),
 }
 
 impl Objection {
@@ -267,6 +287,12 @@ impl Objection {
             Objection::Policy(refusals) => refusals.iter().map(|r| format!("  - {r}\n")).collect(),
             Objection::Budget(error) => error.to_string(),
             Objection::Data(error) => error.to_string(),
+            Objection::TooManyFirms { firms, most } => format!(
+                "the view has {firms} firms, and the job lets a party bring {most} (vertical.alignment max_firms); narrow \
+                 the view, or have the operator raise the number"
+            ),
+            Objection::NotNamed => "the job has no table [[vertical.holder]] for this participant".to_owned(),
+            Objection::Model(error) => error.to_string(),
         }
     }
 
@@ -276,6 +302,9 @@ impl Objection {
             Objection::Policy(refusals) => ("policy", refusals.iter().map(policy::Refusal::code).collect()),
             Objection::Budget(_) => ("policy", vec!["privacy_budget"]),
             Objection::Data(error) => ("data", error.codes().into_iter().collect()),
+            Objection::TooManyFirms { .. } => ("data", vec!["too_many_firms"]),
+            Objection::NotNamed => ("data", vec!["not_named"]),
+            Objection::Model(_) => ("data", vec!["no_model"]),
         };
         format!("{what}: {}; the log of {party} says more", codes.join(", "))
     }
@@ -350,6 +379,8 @@ enum StepError {
     Io(#[from] io::Error),
     #[error("the result cannot be read: {0}")]
     Result(String),
+    #[error("the rows of this job are not those of firms; this is a defect, please report it")]
+    NoFirms,
 }
 
 impl StepError {
@@ -426,7 +457,7 @@ struct Worker {
     link: Link,
     job: JobId,
     member: Member,
-    loaded: Option<Loaded>,
+    loaded: Option<Data>,
 }
 
 impl Worker {
@@ -447,7 +478,7 @@ impl Worker {
                 self.pin(Some(spec.round), &checkpoint, session.clone()).await?;
                 self.catch_up(Some(spec.round), &spec.previous, session.clone()).await?;
                 self.ensure_data().await?;
-                let Some(loaded) = &self.loaded else { return Ok(()) };
+                let Some(Data::Rows(loaded)) = &self.loaded else { return Ok(()) };
                 let (round, table) = (spec.round, &loaded.table);
                 let member = &mut self.member;
                 let seed = secret()?;
@@ -472,7 +503,13 @@ impl Worker {
                 self.told(&format!("round {round}: answered for the sum of {parties} parties"), &receipt);
                 Ok(())
             }
-            Ask::Closed { outcome, checkpoint, session } => self.closed(outcome, &checkpoint, session).await,
+            Ask::Exchange { round, previous, parcels, session, checkpoint } => {
+                self.pin(Some(round), &checkpoint, session.clone()).await?;
+                self.exchange((round, &previous), parcels, session).await
+            }
+            Ask::Closed { outcome, checkpoint, session, parcels } => {
+                self.closed(outcome, &checkpoint, session, parcels).await
+            }
         }
     }
 
@@ -551,7 +588,7 @@ impl Worker {
                     "policy and data allow the job"
                 );
                 let rows = summary.rows;
-                self.loaded = Some(loaded);
+                self.loaded = Some(Data::of(&spec, loaded));
                 let secrets = [secret()?, secret()?, secret()?];
                 let join = self.member.join(now(), &self.job, Offer { toml, opened, by }, rows, secrets)?;
                 let receipt = self.link.join(&join).await?;
@@ -574,7 +611,8 @@ impl Worker {
             let spec = self.member.spec(&self.job)?;
             let by = self.member.submitted_by(&self.job)?;
             let examined = self.participant.examine_joined(&spec, Some(&by)).await;
-            self.loaded = Some(examined.map_err(|o| StepError::Objection(o.for_us()))?);
+            let loaded = examined.map_err(|o| StepError::Objection(o.for_us()))?;
+            self.loaded = Some(Data::of(&spec, loaded));
         }
         Ok(())
     }
@@ -584,6 +622,7 @@ impl Worker {
         outcome: Result<(String, Digest), String>,
         checkpoint: &str,
         session: Option<SessionParts>,
+        parcels: Vec<ParcelHead>,
     ) -> Result<(), StepError> {
         if !self.member.has_joined(&self.job)? || self.member.is_closed(&self.job)? {
             return Ok(());
@@ -591,7 +630,12 @@ impl Worker {
         let job = self.job.short();
         match outcome {
             Ok((json, transcript)) => {
-                match self.checked_result(&json, &transcript, checkpoint, session).await {
+                let vertical = self.member.spec(&self.job)?.vertical.is_some();
+                let checked = match vertical {
+                    true => self.checked_parcels((&json, &transcript), checkpoint, session, parcels).await,
+                    false => self.checked_result(&json, &transcript, checkpoint, session).await,
+                };
+                match checked {
                     Ok(()) => {}
                     Err(error) if error.may_retry() => return Err(error),
                     // A result that cannot be used ends the job all the same: its keys are forgotten.
@@ -658,7 +702,7 @@ impl Worker {
             // The shared result is kept all the same; what the own data would have added is said to be missing.
             tracing::error!(job = %self.job.short(), %error, "own.json is not written");
         }
-        if let Some(loaded) = &self.loaded {
+        if let Some(Data::Rows(loaded)) = &self.loaded {
             let spec = self.member.spec(&self.job)?;
             let own = local_result(&spec, &result.scorecard, &loaded.table).map_err(|e| unreadable(&e))?;
             if let Some(adapted) = own.model.as_ref().and_then(|m| m.scorecard(&result.scorecard)) {

@@ -22,6 +22,11 @@ use haihe_protocol::{
     id::{JobId, PartyId, Timestamp},
     message::{Answer, Contribution, Objection, RoundSpec, SurvivorSet},
     roster::{Confirmation, Decline, Join, Roster},
+    vertical::{
+        Announcement, MAX_HOLDERS,
+        exchange::{LetterHead, MAX_LETTERS, ParcelHead},
+        sealing::SEALED_SECRET_BYTES,
+    },
     witness::ClosedRound,
 };
 use tokio::sync::mpsc;
@@ -31,7 +36,7 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity as TlsIdentity},
 };
 
-use crate::member::SessionParts;
+use crate::member::{ReceivedLetter, SessionParts};
 
 /// How long one call may take, uploads apart.
 const CALL: Duration = Duration::from_secs(30);
@@ -132,6 +137,19 @@ pub enum Ask {
         /// Head of the coordinator's journal, a signed note.
         checkpoint: String,
     },
+    /// Send a parcel.
+    Exchange {
+        /// Number of the exchange.
+        round: u64,
+        /// Transcript of the exchange before.
+        previous: Digest,
+        /// Its parcels.
+        parcels: Vec<ParcelHead>,
+        /// The session.
+        session: Option<SessionParts>,
+        /// Head of the coordinator's journal, a signed note.
+        checkpoint: String,
+    },
     /// The job is over.
     Closed {
         /// Result and last transcript, or why it stopped.
@@ -140,6 +158,8 @@ pub enum Ask {
         checkpoint: String,
         /// The session, with a result.
         session: Option<SessionParts>,
+        /// The last parcels of a vertical job, with a result.
+        parcels: Vec<ParcelHead>,
     },
 }
 
@@ -148,6 +168,7 @@ impl Ask {
     pub fn round(&self) -> Option<u64> {
         match self {
             Ask::Contribute { spec, .. } | Ask::Answer { spec, .. } => Some(spec.round),
+            Ask::Exchange { round, .. } => Some(*round),
             _ => None,
         }
     }
@@ -363,10 +384,12 @@ impl Link {
             journal: Some(v1::TreeHead { size: c.journal.size, root: bytes(c.journal.root.as_bytes()) }),
             signature: bytes(c.signature.as_bytes()),
         };
-        let start = status.stored_bytes.min(c.ciphertext_bytes);
-        std::io::copy(&mut ciphertext.by_ref().take(start), &mut std::io::sink())?;
+        use v1::contribution_part::Part;
+        let part = |part| v1::ContributionPart { part: Some(part) };
+        let (header, chunk) = (part(Part::Header(header)), move |chunk| part(Part::Chunk(chunk)));
+        let start = skip(&mut ciphertext, status.stored_bytes, c.ciphertext_bytes)?;
         let (to, from) = mpsc::channel(2);
-        let reading = tokio::spawn(send_parts(header, ciphertext, start, to));
+        let reading = tokio::spawn(send_parts(header, chunk, ciphertext, start, to));
         let sent = self.client.clone().submit_contribution(ReceiverStream::new(from)).await;
         let read = reading.await.unwrap_or(Ok(()));
         match sent {
@@ -379,26 +402,182 @@ impl Link {
     }
 }
 
-/// Feeds an upload: the header, then chunks; at most two wait in memory.
-async fn send_parts(
-    header: v1::ContributionHeader,
-    mut ciphertext: Box<dyn Read + Send>,
-    mut offset: u64,
-    to: mpsc::Sender<v1::ContributionPart>,
+impl Link {
+    /// Uploads a parcel, from where an earlier attempt broke off. `letters` are all bodies, one after the other.
+    pub async fn parcel(&self, head: &ParcelHead, mut letters: Box<dyn Read + Send>) -> Result<Receipt, LinkError> {
+        use v1::parcel_part::Part;
+        let status = v1::UploadStatusRequest {
+            job_id: head.job.to_string(),
+            party: head.party.to_string(),
+            round: head.round,
+            commitment: bytes(head.digest().as_bytes()),
+        };
+        let status = self.call(self.client.clone().get_upload_status(status)).await?;
+        if status.accepted {
+            return Ok(Receipt::Accepted);
+        }
+        let part = |part| v1::ParcelPart { part: Some(part) };
+        let (first, chunk) = (part(Part::Head(to_parcel(head))), move |chunk| part(Part::Chunk(chunk)));
+        let start = skip(&mut letters, status.stored_bytes, head.body_bytes())?;
+        let (to, from) = mpsc::channel(2);
+        let reading = tokio::spawn(send_parts(first, chunk, letters, start, to));
+        let sent = self.client.clone().submit_parcel(ReceiverStream::new(from)).await;
+        let read = reading.await.unwrap_or(Ok(()));
+        match sent {
+            Ok(response) => receipt(response.into_inner()),
+            Err(status) => {
+                read?;
+                Err(self.status(status))
+            }
+        }
+    }
+
+    /// The letters of exchange `round` for this participant: `announced` has sender, letter and length of each, and nothing
+    /// else is taken.
+    pub async fn letters(
+        &self,
+        job: &JobId,
+        round: u64,
+        announced: &[(u32, u32, u64)],
+    ) -> Result<Vec<ReceivedLetter>, LinkError> {
+        if announced.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (job_id, party) = (job.to_string(), self.party.to_string());
+        let request = v1::LettersRequest { job_id, party, round };
+        let mut parts = self.call(self.client.clone().get_letters(request)).await?;
+        let mut letters = Vec::with_capacity(announced.len());
+        loop {
+            let part = tokio::time::timeout(CALL, parts.message()).await;
+            let part = part.map_err(|_| self.status(Status::deadline_exceeded("the letters stopped coming")))?;
+            match part.map_err(|s| self.status(s))? {
+                None => return Ok(letters),
+                Some(part) => letter_part(&mut letters, announced, part)?,
+            }
+        }
+    }
+}
+
+/// Takes the next part of the letters: in the announced order, none longer than announced.
+pub fn letter_part(
+    letters: &mut Vec<ReceivedLetter>,
+    announced: &[(u32, u32, u64)],
+    part: v1::LetterPart,
 ) -> Result<(), LinkError> {
-    use v1::contribution_part::Part;
-    let part = |part| v1::ContributionPart { part: Some(part) };
-    if to.send(part(Part::Header(header))).await.is_err() {
+    let (from, letter) = (part.from, part.letter);
+    if letters.last().is_none_or(|last| (last.from, last.letter) != (from, letter)) {
+        let expected = announced.get(letters.len()).is_some_and(|next| (next.0, next.1) == (from, letter));
+        if !expected {
+            return Err(malformed("letter", "it is not the next one for this participant"));
+        }
+        letters.push(ReceivedLetter { from, letter, body: Vec::new() });
+    }
+    let most = announced.get(letters.len().saturating_sub(1)).map_or(0, |(.., bytes)| *bytes);
+    match letters.last_mut() {
+        Some(last) if last.body.len() as u64 + part.chunk.len() as u64 <= most => {
+            last.body.extend_from_slice(&part.chunk);
+            Ok(())
+        }
+        _ => Err(malformed("chunk", "the letter is longer than announced")),
+    }
+}
+
+fn to_parcel(h: &ParcelHead) -> v1::ParcelHead {
+    let letter = |l: &LetterHead| v1::LetterHead {
+        to: l.to.clone(),
+        sealed_keys: l.sealed_keys.iter().map(|key| bytes(key)).collect(),
+        digest: bytes(l.digest.as_bytes()),
+        bytes: l.bytes,
+    };
+    v1::ParcelHead {
+        job_id: h.job.to_string(),
+        session: bytes(h.session.as_bytes()),
+        round: h.round,
+        party: h.party.to_string(),
+        previous: bytes(h.previous.as_bytes()),
+        announcement: Some(v1::Announcement {
+            phase: h.announcement.phase.clone(),
+            body_json: h.announcement.body_json.clone(),
+            done: h.announcement.done,
+            result_json: h.announcement.result_json.clone(),
+        }),
+        letters: h.letters.iter().map(letter).collect(),
+        journal: Some(v1::TreeHead { size: h.journal.size, root: bytes(h.journal.root.as_bytes()) }),
+        signature: bytes(h.signature.as_bytes()),
+    }
+}
+
+fn parcels(list: Vec<v1::ParcelHead>) -> Result<Vec<ParcelHead>, LinkError> {
+    if list.len() > MAX_HOLDERS {
+        return Err(malformed("parcels", format!("{} of them, at most {MAX_HOLDERS}", list.len())));
+    }
+    list.into_iter().map(parcel).collect()
+}
+
+fn parcel(m: v1::ParcelHead) -> Result<ParcelHead, LinkError> {
+    if m.letters.len() > MAX_LETTERS {
+        return Err(malformed("letters", format!("{} of them, at most {MAX_LETTERS}", m.letters.len())));
+    }
+    let letter = |l: v1::LetterHead| -> Result<LetterHead, LinkError> {
+        if l.to.len() > MAX_HOLDERS || l.sealed_keys.len() > MAX_HOLDERS {
+            return Err(malformed("to", format!("{} receivers, at most {MAX_HOLDERS}", l.to.len())));
+        }
+        if l.sealed_keys.iter().any(|key| key.len() != SEALED_SECRET_BYTES) {
+            return Err(malformed("sealed_keys", format!("a sealed key has {SEALED_SECRET_BYTES} bytes")));
+        }
+        Ok(LetterHead {
+            to: l.to,
+            sealed_keys: l.sealed_keys.iter().map(|key| key.to_vec()).collect(),
+            digest: digest("digest", &l.digest)?,
+            bytes: l.bytes,
+        })
+    };
+    let a = present("announcement", m.announcement)?;
+    let head = present("journal", m.journal)?;
+    Ok(ParcelHead {
+        job: job(&m.job_id)?,
+        session: digest("session", &m.session)?,
+        round: m.round,
+        party: party(&m.party)?,
+        previous: digest("previous", &m.previous)?,
+        announcement: Announcement {
+            phase: a.phase,
+            body_json: a.body_json,
+            done: a.done,
+            result_json: a.result_json,
+        },
+        letters: m.letters.into_iter().map(letter).collect::<Result<_, _>>()?,
+        journal: TreeHead { size: head.size, root: RootHash::from_bytes(fixed("root", &head.root)?) },
+        signature: signature(&m.signature)?,
+    })
+}
+
+/// Leaves out what the coordinator has already; gives the offset at which the rest begins.
+fn skip(bytes: &mut Box<dyn Read + Send>, stored: u64, total: u64) -> std::io::Result<u64> {
+    let start = stored.min(total);
+    std::io::copy(&mut bytes.by_ref().take(start), &mut std::io::sink())?;
+    Ok(start)
+}
+
+/// Feeds an upload: the head, then chunks; at most two wait in memory.
+async fn send_parts<Part>(
+    head: Part,
+    chunk_part: impl Fn(v1::Chunk) -> Part,
+    mut bytes: Box<dyn Read + Send>,
+    mut offset: u64,
+    to: mpsc::Sender<Part>,
+) -> Result<(), LinkError> {
+    if to.send(head).await.is_err() {
         return Ok(());
     }
     loop {
         let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-        ciphertext.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
+        bytes.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
         if chunk.is_empty() {
             return Ok(());
         }
         let length = chunk.len() as u64;
-        if to.send(part(Part::Chunk(v1::Chunk { offset, data: chunk.into() }))).await.is_err() {
+        if to.send(chunk_part(v1::Chunk { offset, data: chunk.into() })).await.is_err() {
             return Ok(());
         }
         offset += length;
@@ -483,6 +662,9 @@ fn join(m: v1::Join) -> Result<Join, LinkError> {
 /// The rule for this many parties whose numbers are these; anything else is none that a job can ask for.
 fn rule(m: &v1::CommitteeRule, parties: usize) -> Result<CommitteeRule, LinkError> {
     let numbers = [m.members, m.privacy_threshold, m.packing, m.answers_needed];
+    if numbers == [0; 4] {
+        return Ok(CommitteeRule::nobody());
+    }
     [Adversary::Malicious, Adversary::SemiHonest]
         .into_iter()
         .filter_map(|adversary| CommitteeRule::for_parties(parties as u32, adversary).ok())
@@ -636,6 +818,14 @@ pub fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
             },
             checkpoint: c.checkpoint,
             session: c.session.map(session).transpose()?,
+            parcels: parcels(c.parcels)?,
+        },
+        Wire::Exchange(e) => Ask::Exchange {
+            round: e.round,
+            previous: digest("previous", &e.previous)?,
+            parcels: parcels(e.parcels)?,
+            session: e.session.map(session).transpose()?,
+            checkpoint: e.checkpoint,
         },
     };
     Ok((id, ask))

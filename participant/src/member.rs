@@ -14,7 +14,7 @@ use haihe_privacy::{
     sign::{Signature, SigningKey},
 };
 use haihe_protocol::{
-    check::{MAKER, SealedCheckKey},
+    check::SealedCheckKey,
     contribution::{self, ContributeError, Prepared, Vector},
     error::Violation,
     horizontal::{Layout, PlanError, Task},
@@ -23,16 +23,21 @@ use haihe_protocol::{
     journal::{self, Entry, JournalError},
     message::{Answer, RoundSpec, SurvivorSet, Verified},
     roster::{Confirmation, Decline, Join, Roster, Session, Trust},
+    vertical::sealing::SealingError,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::vault::Vault;
 
+mod alignments;
 mod budget;
+mod exchange;
 mod history;
 mod note;
 
+pub use alignments::most_aligned;
 pub use budget::{BudgetError, affordable};
+pub use exchange::{Due, ReceivedLetter, Taking};
 use history::AnswerRecord;
 pub use note::Note;
 
@@ -77,6 +82,28 @@ pub enum MemberError {
     /// The vector cannot be contributed.
     #[error(transparent)]
     Contribute(#[from] ContributeError<io::Error>),
+    /// A letter cannot be sealed.
+    #[error("the parcel cannot be sealed: {0}")]
+    Sealing(SealingError),
+    /// The model that the job names is not there.
+    #[error("the job builds on the model of job {model}, which cannot be used here: {detail}")]
+    Model {
+        /// As the job names it.
+        model: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Too many alignments with one peer.
+    #[error(
+        "this participant aligned its firms with {peer} {count} times in the last 24 hours; its policy ([alignment] \
+         per_peer_per_day) allows no more"
+    )]
+    Alignments {
+        /// With whom.
+        peer: PartyId,
+        /// How often.
+        count: u64,
+    },
     /// Nothing more is spent of the firms' privacy.
     #[error(transparent)]
     Budget(#[from] BudgetError),
@@ -106,7 +133,8 @@ struct JobRecord {
     /// Forgotten when the job is over.
     sealing_key: Option<String>,
     beacon_nonce: [u8; 32],
-    /// Makes the session's check key, if this party is the one to make it. Forgotten when the job is over.
+    /// Makes the session's check key, if this party is the one to make it; in a vertical job, everything that is drawn at
+    /// random. Forgotten when the job is over.
     check_secret: [u8; 32],
     join: Join,
 }
@@ -167,6 +195,8 @@ pub struct Member {
     vault: Box<dyn Vault>,
     /// Sessions that were verified in this process.
     sessions: std::collections::BTreeMap<JobId, Session>,
+    /// Most alignments with one peer in a day.
+    alignments_per_day: Option<u64>,
 }
 
 /// A ciphertext that waits in the vault to be sent.
@@ -189,7 +219,7 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 impl Member {
     /// A participant with its vault.
     pub fn new(identity: Arc<Identity>, scheme: Arc<dyn Scheme>, vault: Box<dyn Vault>) -> Self {
-        Self { identity, scheme, vault, sessions: std::collections::BTreeMap::new() }
+        Self { identity, scheme, vault, sessions: std::collections::BTreeMap::new(), alignments_per_day: None }
     }
 
     /// Who this participant is.
@@ -211,6 +241,15 @@ impl Member {
     /// The job file as this participant knows it, if it joined.
     pub fn spec(&self, job: &JobId) -> Result<JobSpec, MemberError> {
         JobSpec::parse(&self.joined(job)?.toml).map_err(MemberError::Job)
+    }
+
+    /// The job file, if the job is made of sums: others have no rounds to contribute to.
+    fn horizontal(&self, job: &JobId, message: &'static str) -> Result<JobSpec, MemberError> {
+        let spec = self.spec(job)?;
+        match spec.vertical {
+            None => Ok(spec),
+            Some(_) => Err(Violation::OtherKind { message }.into()),
+        }
     }
 
     /// Adds a note to the own journal, unless it is there: a step that is repeated after a crash is noted once.
@@ -356,7 +395,8 @@ impl Member {
         let parties = roster.entries.iter().map(|e| e.party.clone()).collect();
         self.note(now, job, &Note::Confirmed { session, parties })?;
         let party = self.identity.party.clone();
-        let makes = roster.entries.get(MAKER).is_some_and(|e| e.party == party);
+        let index = roster.entries.iter().position(|e| e.party == party);
+        let makes = index.is_some_and(|index| roster.makes_check_key(index));
         let check_key = makes.then(|| SealedCheckKey::make(roster, &party, &record.check_secret)).transpose();
         let check_key = check_key.map_err(|_| Violation::SealingKey { party: party.clone() })?;
         Ok(Confirmation::signed(*job, party, session, record.beacon_nonce, check_key, &self.identity.key))
@@ -405,7 +445,7 @@ impl Member {
         seed: [u8; 32],
     ) -> Result<Outgoing, MemberError> {
         let session = self.session(job, session)?;
-        let job_spec = self.spec(job)?;
+        let job_spec = self.horizontal(job, "round specification")?;
         let digest = spec.digest();
         let (spec, task) = spec.verify(signature, &session, &job_spec)?;
         self.expects(job, &job_spec, &session, &spec, &task)?;
@@ -496,7 +536,7 @@ impl Member {
         session: Option<SessionParts>,
     ) -> Result<Answer, MemberError> {
         let session = self.session(job, session)?;
-        let job_spec = self.spec(job)?;
+        let job_spec = self.horizontal(job, "survivor set")?;
         let (spec, task) = spec.verify(spec_signature, &session, &job_spec)?;
         self.expects(job, &job_spec, &session, &spec, &task)?;
         let me = self.identity.party.clone();
@@ -583,6 +623,9 @@ impl Member {
     fn forget(&mut self, job: &JobId) -> Result<(), MemberError> {
         self.vault.remove(job, CIPHERTEXT)?;
         self.vault.remove(job, budget::NOISED)?;
+        let finished = |e: &Entry| matches!(e.event::<Note>(), Ok(Note::Closed { transcript: Some(_), .. }));
+        let finished = self.journal(job)?.iter().any(finished);
+        self.forget_exchange(job, finished)?;
         // Without the key, what was sealed for this participant in the job stays sealed, whoever kept it.
         if let Some(mut record) = self.record::<JobRecord>(job, RECORD)?
             && record.sealing_key.is_some()

@@ -21,6 +21,10 @@ use std::fmt;
 use std::path::Path;
 
 use haihe_models::table::{Column, ColumnKind, ColumnSpec, Split, Table};
+use haihe_protocol::{
+    id::PartyId,
+    job::{JobSpec, SplitSpec},
+};
 use serde::Serialize;
 
 use crate::config::ViewConfig;
@@ -40,8 +44,9 @@ pub struct DataRequest {
     /// The column that says which firm a row belongs to; it stays with the loader. `None`, or the key: each row is a firm of its
     /// own.
     pub firm: Option<String>,
-    /// The column with the outcome: 1 = bad, 0 = good.
-    pub label: String,
+    /// The column with the outcome: 1 = bad, 0 = good. `None` where nobody asks: all rows then count as good, which means
+    /// nothing.
+    pub label: Option<String>,
     /// Which column says what a row is for; without it, every row is for training.
     pub split: Option<SplitColumn>,
     /// The features.
@@ -49,6 +54,43 @@ pub struct DataRequest {
 }
 
 impl DataRequest {
+    /// What a job asks of `party`; `None` if a vertical job does not name it.
+    pub fn of(spec: &JobSpec, party: &PartyId) -> Option<Self> {
+        let split = |split: &Option<SplitSpec>| {
+            split.as_ref().map(|s| SplitColumn {
+                column: s.column.clone(),
+                train: s.train.clone(),
+                test: s.test.clone(),
+            })
+        };
+        let Some(vertical) = &spec.vertical else {
+            let data = &spec.data;
+            return Some(Self {
+                view: data.view.clone(),
+                key: data.key.clone(),
+                firm: data.firm.clone(),
+                label: Some(data.label.clone()),
+                split: split(&data.split),
+                columns: data.columns.clone(),
+            });
+        };
+        vertical.holder(party).map(|holder| Self {
+            view: holder.view.clone(),
+            key: holder.key.clone(),
+            firm: None,
+            label: holder.label.clone(),
+            split: split(&holder.split),
+            columns: holder.columns.clone(),
+        })
+    }
+
+    /// Every column that is read, each once.
+    pub fn all_columns(&self) -> Vec<String> {
+        let texts = [&self.key].into_iter().chain(&self.label).chain(self.split.iter().map(|s| &s.column));
+        let texts = texts.chain(self.firm_column());
+        texts.chain(self.columns.iter().map(|c| &c.name)).cloned().collect()
+    }
+
     /// The firm column, if it has to be read beside the key.
     fn firm_column(&self) -> Option<&String> {
         self.firm.as_ref().filter(|firm| **firm != self.key)
@@ -151,7 +193,7 @@ fn asked_twice(request: &DataRequest) -> Vec<Problem> {
     let features = request.columns.iter().map(|spec| &spec.name);
     let mut seen = Vec::new();
     let mut twice: Vec<String> = Vec::new();
-    for name in [&request.key, &request.label].into_iter().chain(firm).chain(split).chain(features) {
+    for name in [&request.key].into_iter().chain(&request.label).chain(firm).chain(split).chain(features) {
         if seen.contains(&name) && !twice.contains(name) {
             twice.push(name.clone());
         }
@@ -165,7 +207,7 @@ struct Columns {
     numbering: RowNumbers,
     key: (String, Texts),
     firm: Option<(String, Texts)>,
-    label: (String, Texts),
+    label: Option<(String, Texts)>,
     split: Option<(String, Texts)>,
     features: Vec<(String, Feature)>,
 }
@@ -185,7 +227,7 @@ impl Columns {
             numbering,
             key: (request.key.clone(), Texts::default()),
             firm: request.firm_column().map(|firm| (firm.clone(), Texts::default())),
-            label: (request.label.clone(), Texts::default()),
+            label: request.label.as_ref().map(|label| (label.clone(), Texts::default())),
             split: request.split.as_ref().map(|split| (split.column.clone(), Texts::default())),
             features: request.columns.iter().map(|spec| (spec.name.clone(), feature(spec))).collect(),
         }
@@ -194,7 +236,7 @@ impl Columns {
     /// Every column once, in the order key, firm, label, split, features.
     fn names(&self) -> Vec<String> {
         let texts =
-            [&self.key].into_iter().chain(&self.firm).chain([&self.label]).chain(&self.split).map(|(name, _)| name);
+            [&self.key].into_iter().chain(&self.firm).chain(&self.label).chain(&self.split).map(|(name, _)| name);
         let mut names: Vec<String> = Vec::new();
         for name in texts.chain(self.features.iter().map(|(name, _)| name)) {
             if !names.contains(name) {
@@ -205,7 +247,7 @@ impl Columns {
     }
 
     fn add(&mut self, column: &str, array: &values::ArrayRef) {
-        let texts = [&mut self.key, &mut self.label].into_iter().chain(&mut self.firm).chain(&mut self.split);
+        let texts = [&mut self.key].into_iter().chain(&mut self.label).chain(&mut self.firm).chain(&mut self.split);
         for (_, texts) in texts.filter(|(name, _)| name == column) {
             texts.add(array);
         }
@@ -226,7 +268,10 @@ impl Columns {
         let numbering = self.numbering;
         let keys = check_keys(self.key, numbering, problems);
         let firms = self.firm.map(|firm| check_firms(firm, numbering, problems));
-        let label = check_label(self.label, numbering, problems);
+        let label = match self.label {
+            Some(label) => check_label(label, numbering, problems),
+            None => Some(vec![false; keys.as_ref().map_or(0, Vec::len)]),
+        };
         let split = match (self.split, &request.split) {
             (Some(texts), Some(asked)) => check_split(texts, asked, numbering, problems),
             _ => Some(vec![Split::Train; keys.as_ref().map_or(0, Vec::len)]),

@@ -4,13 +4,14 @@
 //! comes back knowing everything that it ever told anybody.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
+use haihe_privacy::digest::Digest;
 use haihe_protocol::id::JobId;
 
 /// A participant's durable memory.
@@ -27,6 +28,8 @@ pub trait Vault: Send {
     fn read(&self, job: &JobId, name: &str) -> io::Result<Box<dyn Read + Send>>;
     /// Forgets a record.
     fn remove(&mut self, job: &JobId, name: &str) -> io::Result<()>;
+    /// Jobs of which there are records, in order.
+    fn jobs(&self) -> io::Result<Vec<JobId>>;
 }
 
 /// A large record being written.
@@ -146,6 +149,16 @@ impl Vault for DiskVault {
             _ => Ok(()),
         }
     }
+
+    fn jobs(&self) -> io::Result<Vec<JobId>> {
+        let mut jobs = Vec::new();
+        for folder in fs::read_dir(&self.root)? {
+            let name = folder?.file_name();
+            jobs.extend(name.to_str().and_then(|name| Digest::parse(name).ok()).map(JobId));
+        }
+        jobs.sort();
+        Ok(jobs)
+    }
 }
 
 /// A vault in memory that survives its owner: clones share it, so that a simulation can crash and restart a participant.
@@ -215,6 +228,11 @@ impl Vault for MemoryVault {
         self.records().remove(&(*job, name.to_owned()));
         Ok(())
     }
+
+    fn jobs(&self) -> io::Result<Vec<JobId>> {
+        let jobs: BTreeSet<JobId> = self.records().keys().map(|(job, _)| *job).collect();
+        Ok(jobs.into_iter().collect())
+    }
 }
 
 #[cfg(test)]
@@ -241,6 +259,7 @@ mod tests {
         vault.remove(&job, "big").expect("remove");
         assert!(vault.read(&job, "big").is_err());
         assert_eq!(vault.get(&JobId::of("other", Timestamp(1)), "a.json").expect("get"), None);
+        assert!(vault.jobs().expect("jobs").contains(&job));
     }
 
     #[test]

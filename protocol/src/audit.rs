@@ -375,13 +375,17 @@ impl Auditor<'_> {
         }
     }
 
+    /// A round's head covers everything up to the entry that opens it.
+    fn begins(&mut self, round: u64) {
+        self.round_head = TreeHead { size: self.audit.log.size(), root: self.audit.log.root() };
+        self.audit.heads.insert(round, self.round_head);
+    }
+
     fn note(&mut self, event: &Event) {
         match event {
-            Event::RoundOpened { spec } => {
-                self.round_head = TreeHead { size: self.audit.log.size(), root: self.audit.log.root() };
-                self.audit.heads.insert(spec.round, self.round_head);
-            }
-            Event::ContributionAccepted { .. } => self.signed = self.round_head.size,
+            Event::RoundOpened { spec } => self.begins(spec.round),
+            Event::ExchangeOpened { round, .. } => self.begins(*round),
+            Event::ContributionAccepted { .. } | Event::ParcelAccepted { .. } => self.signed = self.round_head.size,
             Event::SumOpened { round, .. } if self.sums.contains_key(round) => self.audit.recomputed.push(*round),
             Event::SumOpened { round, .. } => self.audit.unseen.push(*round),
             _ => {}

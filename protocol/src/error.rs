@@ -410,6 +410,102 @@ pub enum Violation {
         /// Round.
         round: u64,
     },
+    /// A party without whom the job makes no sense is not in the roster.
+    #[error("the coordinator's roster leaves out {party}, without whom this job cannot be done")]
+    LeftOut {
+        /// Who.
+        party: PartyId,
+    },
+    /// A message of the wrong kind of job.
+    #[error("the coordinator sent a {message}, which a job of this kind does not have")]
+    OtherKind {
+        /// Which message.
+        message: &'static str,
+    },
+    /// A parcel for another exchange than the one that is open.
+    #[error("{party} signed a parcel for another exchange than number {round}, or for another history")]
+    OtherExchange {
+        /// Who.
+        party: PartyId,
+        /// Exchange that is open.
+        round: u64,
+    },
+    /// Too much in a parcel.
+    #[error("{party} sent a parcel with {got} {what}; at most {most} are accepted")]
+    ParcelSize {
+        /// Who.
+        party: PartyId,
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        got: u64,
+        /// How many at most.
+        most: u64,
+    },
+    /// A letter for nobody, for its own sender, for somebody outside the session, or without one key for each receiver.
+    #[error(
+        "letter {letter} in the parcel of {party} does not name other parties in order, with one sealed key for each"
+    )]
+    LetterReceivers {
+        /// Who.
+        party: PartyId,
+        /// Which letter.
+        letter: usize,
+    },
+    /// A letter's body is not the one whose digest was signed.
+    #[error("letter {letter} of {party} is not the one that it signed")]
+    LetterDigest {
+        /// Who signed.
+        party: PartyId,
+        /// Which letter.
+        letter: usize,
+    },
+    /// A letter that its sender signed cannot be opened.
+    #[error("a letter of {party} for {receiver} cannot be opened")]
+    LetterUnreadable {
+        /// Who sealed it.
+        party: PartyId,
+        /// For whom.
+        receiver: PartyId,
+    },
+    /// A second, different parcel.
+    #[error("{party} sent a second, different parcel for exchange {round}")]
+    SecondParcel {
+        /// Who.
+        party: PartyId,
+        /// Exchange.
+        round: u64,
+    },
+    /// The parcels of a closed exchange are not one of each party, or do not lead to the transcript that is built upon.
+    #[error(
+        "the parcels that the coordinator shows of exchange {round} are not those of all parties, or not those that follow"
+    )]
+    ClosedExchange {
+        /// Exchange.
+        round: u64,
+    },
+    /// Among the parcels of a closed exchange is not the one that this participant sent.
+    #[error("the coordinator does not show the parcel that {party} sent in exchange {round}")]
+    OwnParcel {
+        /// Us.
+        party: PartyId,
+        /// Exchange.
+        round: u64,
+    },
+    /// Letters that were not asked for, or fewer than there are.
+    #[error("the coordinator did not show exactly the letters of exchange {round} that are for this participant")]
+    OtherLetters {
+        /// Exchange.
+        round: u64,
+    },
+    /// The work itself cannot go on with what was received.
+    #[error("{reason}")]
+    Work {
+        /// Whose fault it is.
+        fault: Fault,
+        /// For everybody, without figures of rows.
+        reason: String,
+    },
     /// The job does not allow a secure sum at all.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
@@ -472,6 +568,12 @@ impl Violation {
             | V::OtherRound { party, .. }
             | V::CheckKey { party }
             | V::CheckKeyPresence { party }
+            | V::OtherExchange { party, .. }
+            | V::ParcelSize { party, .. }
+            | V::LetterReceivers { party, .. }
+            | V::LetterDigest { party, .. }
+            | V::LetterUnreadable { party, .. }
+            | V::SecondParcel { party, .. }
             | V::OtherSurvivorSet { party } => Fault::Participant(party.clone()),
             V::CoordinatorCertificate { .. }
             | V::CoordinatorSignature { .. }
@@ -495,9 +597,15 @@ impl Violation {
             | V::WrongResult
             | V::SameQuestion { .. }
             | V::Relayed { .. }
+            | V::LeftOut { .. }
+            | V::OtherKind { .. }
+            | V::ClosedExchange { .. }
+            | V::OwnParcel { .. }
+            | V::OtherLetters { .. }
             | V::Parameters { .. }
             | V::Task { .. } => Fault::Coordinator,
             V::WrongSum { .. } => Fault::CoordinatorOrContributor,
+            V::Work { fault, .. } => fault.clone(),
             V::Capacity(_) => Fault::Job,
         }
     }

@@ -272,9 +272,19 @@ impl JobSpec {
         self.job.min_parties.unwrap_or((self.job.parties.len() as u32).saturating_sub(absent))
     }
 
-    /// The committee rule for a roster of `parties`.
+    /// The committee rule for a roster of `parties`. In a vertical job there is no sum to open, and no committee.
     pub fn committee_rule(&self, parties: u32) -> Result<CommitteeRule, CommitteeError> {
+        if self.vertical.is_some() {
+            return Ok(CommitteeRule::nobody());
+        }
         CommitteeRule::for_parties(parties, self.secure_sum.adversary)
+    }
+
+    /// Parties without whom the job makes no sense: in a vertical job all whose columns are needed.
+    pub fn needed_parties(&self) -> impl Iterator<Item = &PartyId> {
+        let spared = self.scoring.iter().flat_map(|s| &s.may_be_absent).collect::<BTreeSet<_>>();
+        let vertical = self.vertical.is_some();
+        self.job.parties.iter().filter(move |p| vertical && !spared.contains(p))
     }
 
     fn problems(&self) -> Vec<JobProblem> {

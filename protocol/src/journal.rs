@@ -8,6 +8,7 @@ use crate::{
     id::{JobId, PartyId, Timestamp},
     message::{Answer, Contribution, Objection, RoundSpec},
     roster::{Confirmation, Decline, Join, Roster},
+    vertical::exchange::ParcelHead,
 };
 
 /// One thing that happened. Big ciphertexts stay out: an event carries their digest, the store their bytes.
@@ -62,7 +63,7 @@ pub enum Event {
         /// Bytes received for it: ciphertext and sealed shares.
         bytes: u64,
     },
-    /// A contribution broke a rule.
+    /// A contribution or a parcel broke a rule.
     ContributionRejected {
         /// Who sent it.
         party: PartyId,
@@ -71,7 +72,7 @@ pub enum Event {
         /// The rule, in words.
         reason: String,
     },
-    /// A contribution came after its round had closed.
+    /// A contribution or a parcel came after its round had closed.
     ContributionLate {
         /// Who sent it.
         party: PartyId,
@@ -125,7 +126,41 @@ pub enum Event {
         /// Who was waited for in vain.
         absent: Vec<PartyId>,
     },
-    /// The plan is complete.
+    /// An exchange of a vertical job began.
+    ExchangeOpened {
+        /// Its number, from 1.
+        round: u64,
+        /// Transcript of the exchange before; before the first, the session.
+        previous: Digest,
+        /// When parcels end.
+        deadline: Timestamp,
+    },
+    /// A parcel was received whole, and its letters match their digests.
+    ParcelAccepted {
+        /// Its signed head.
+        parcel: ParcelHead,
+        /// Bytes received for it: letters, sealed keys, announcement.
+        bytes: u64,
+    },
+    /// All parcels are in: every party gets the heads, and the letters for it.
+    ExchangeClosed {
+        /// Exchange.
+        round: u64,
+        /// Chains the exchange to those before it.
+        transcript: Digest,
+    },
+    /// The deadline passed without somebody, and is put off.
+    ExchangeExtended {
+        /// Exchange.
+        round: u64,
+        /// Who was waited for in vain.
+        absent: Vec<PartyId>,
+        /// When parcels end now.
+        deadline: Timestamp,
+        /// How often it was put off, from 1.
+        attempt: u32,
+    },
+    /// The plan is complete, or every party's work is.
     JobFinished {
         /// Digest of the result.
         result: Digest,
@@ -165,6 +200,10 @@ impl Event {
             Event::Objected { .. } => "objected",
             Event::SumOpened { .. } => "sum_opened",
             Event::RoundLost { .. } => "round_lost",
+            Event::ExchangeOpened { .. } => "exchange_opened",
+            Event::ParcelAccepted { .. } => "parcel_accepted",
+            Event::ExchangeClosed { .. } => "exchange_closed",
+            Event::ExchangeExtended { .. } => "exchange_extended",
             Event::JobFinished { .. } => "job_finished",
             Event::JobFailed { .. } => "job_failed",
             Event::JobCancelled { .. } => "job_cancelled",

@@ -256,6 +256,11 @@ impl Roster {
         self.entries.iter().map(|e| e.party.clone()).collect()
     }
 
+    /// True for the party that draws the key with which sums are checked; where no sum is opened, nobody does.
+    pub fn makes_check_key(&self, index: usize) -> bool {
+        index == MAKER && !self.rule.is_nobody()
+    }
+
     /// Honest contributors in every sum that may be opened, at least: their noise alone protects a sum.
     pub fn guaranteed_contributors(&self) -> u32 {
         self.minimum_contributors.saturating_sub(self.rule.privacy_threshold()).max(1)
@@ -296,6 +301,9 @@ impl Roster {
             }
             participants.push(key);
         }
+        if let Some(party) = spec.needed_parties().find(|p| !self.entries.iter().any(|e| e.party == **p)) {
+            return Err(Violation::LeftOut { party: party.clone() });
+        }
         // The numbers count: over the wire a rule does not say against whom it was chosen.
         let numbers = |r: &CommitteeRule| [r.members(), r.privacy_threshold(), r.packing(), r.answers_needed()];
         let rule = spec.committee_rule(self.entries.len() as u32).map_err(|_| Violation::CommitteeRule)?;
@@ -327,7 +335,7 @@ pub struct Confirmation {
     pub session: Digest,
     /// Opens the commitment of the join.
     pub beacon_nonce: [u8; 32],
-    /// The check key of the session; made by the first party of the roster, absent from all others.
+    /// The check key of the session; made by the first party of the roster, absent from all others and in vertical jobs.
     pub check_key: Option<SealedCheckKey>,
     /// By the party, over everything above.
     pub signature: Signature,
@@ -363,10 +371,10 @@ impl Confirmation {
         check_key.map(SealedCheckKey::digest).iter().fold(t, |t, digest| t.digest(digest)).finish()
     }
 
-    /// Checks the confirmation of the party with index `index` of `parties`.
+    /// Checks the confirmation of the party with index `index` in the roster.
     fn check(
         &self,
-        (index, parties): (usize, usize),
+        (index, roster): (usize, &Roster),
         entry: &Join,
         key: &VerifyingKey,
         session: &Digest,
@@ -379,8 +387,8 @@ impl Confirmation {
             return Err(Violation::Beacon { party: party() });
         }
         let proper = match &self.check_key {
-            Some(made) => index == MAKER && made.is_complete(parties),
-            None => index != MAKER,
+            Some(made) => roster.makes_check_key(index) && made.is_complete(roster.entries.len()),
+            None => !roster.makes_check_key(index),
         };
         if !proper {
             return Err(Violation::CheckKeyPresence { party: party() });
@@ -399,8 +407,7 @@ impl Verified<Confirmation> {
             .entries
             .binary_search_by(|e| e.party.cmp(&c.party))
             .map_err(|_| Violation::NotInRoster { party: c.party.clone() })?;
-        let place = (index, roster.entries.len());
-        c.check(place, &roster.entries[index], &keys.participants[index], &roster.digest())?;
+        c.check((index, roster), &roster.entries[index], &keys.participants[index], &roster.digest())?;
         Ok(Verified::after_checks(c))
     }
 }
@@ -454,7 +461,7 @@ impl Session {
         for (i, entry) in roster.entries.iter().enumerate() {
             let confirmation =
                 confirmations.get(i).ok_or_else(|| Violation::Confirmation { party: entry.party.clone() })?;
-            confirmation.check((i, roster.entries.len()), entry, &keys.participants[i], &digest)?;
+            confirmation.check((i, &roster), entry, &keys.participants[i], &digest)?;
             beacon = beacon.bytes(&confirmation.beacon_nonce);
         }
         let parties = roster.entries.len() as u32;

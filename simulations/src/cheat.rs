@@ -82,6 +82,16 @@ pub enum Cheat {
         /// Entries in the backup.
         entries: u64,
     },
+    /// The coordinator shows another exchange of a vertical job than there was.
+    Exchange {
+        /// To whom.
+        #[serde(default)]
+        to: Vec<PartyId>,
+        /// In the request of which exchange.
+        round: u64,
+        /// How it differs.
+        lie: ExchangeLie,
+    },
     /// The coordinator does not record what participants complain of.
     Suppress,
     /// A participant joins with what is not its own.
@@ -208,6 +218,28 @@ pub enum SurvivorsLie {
     OtherSpec,
     /// Not signed by the coordinator.
     Unsigned,
+}
+
+/// What is wrong with the exchange before, as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExchangeLie {
+    /// A letter with another bit.
+    Letter,
+    /// One letter less.
+    LetterMissing,
+    /// Two letters under each other's names.
+    LetterSwapped,
+    /// One parcel less.
+    Dropped,
+    /// Another announcement of another party.
+    Altered,
+    /// The same, with the transcript that fits it.
+    Forged,
+    /// Another announcement in the receiver's own name, with the transcript that fits it.
+    Own,
+    /// A transcript that fits nothing.
+    Transcript,
 }
 
 /// What is wrong with an announced sum.
@@ -347,6 +379,7 @@ impl Cheat {
             | Cheat::Survivors { to, .. }
             | Cheat::Sum { to, .. }
             | Cheat::Result { to, .. }
+            | Cheat::Exchange { to, .. }
             | Cheat::Journal { to, .. } => to,
             _ => self.by().map_or(&[], std::slice::from_ref),
         }

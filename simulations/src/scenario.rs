@@ -14,7 +14,7 @@ use std::{
 use haihe_models::table::Table;
 use haihe_participant::{
     config::ViewConfig,
-    source::{DataRequest, SourceError, SplitColumn, load},
+    source::{DataRequest, SourceError, load},
 };
 use haihe_protocol::{
     id::{PartyId, PartyIdError},
@@ -329,22 +329,10 @@ pub async fn load_tables(
     spec: &JobSpec,
     files: &[(PartyId, PathBuf)],
 ) -> Result<Vec<(PartyId, Arc<Table>)>, ScenarioError> {
-    let data = &spec.data;
-    let request = DataRequest {
-        view: data.view.clone(),
-        key: data.key.clone(),
-        firm: data.firm.clone(),
-        label: data.label.clone(),
-        split: data.split.as_ref().map(|s| SplitColumn {
-            column: s.column.clone(),
-            train: s.train.clone(),
-            test: s.test.clone(),
-        }),
-        columns: data.columns.clone(),
-    };
     let mut tables = Vec::with_capacity(files.len());
     for (party, path) in files {
-        let view = ViewConfig { name: data.view.clone(), path: path.clone(), sql: None, memory_mb: None };
+        let Some(request) = DataRequest::of(spec, party) else { continue };
+        let view = ViewConfig { name: request.view.clone(), path: path.clone(), sql: None, memory_mb: None };
         let loaded = load(party.as_str(), &[view], Path::new(""), &request).await?;
         tables.push((party.clone(), Arc::new(loaded.table)));
     }

@@ -9,6 +9,7 @@ mod blobs;
 mod cheater;
 mod check;
 mod coordinator;
+mod exchange;
 mod liar;
 mod message;
 mod network;
@@ -17,6 +18,7 @@ mod observed;
 mod outcome;
 mod party;
 pub mod pki;
+pub mod steps;
 mod vault;
 
 use std::{
@@ -25,7 +27,7 @@ use std::{
     sync::Arc,
 };
 
-use haihe_coordinator::engine::Identity;
+use haihe_coordinator::engine::{Engine, Identity};
 use haihe_models::table::Table;
 use haihe_participant::member::MemberError;
 use haihe_protocol::{
@@ -33,6 +35,7 @@ use haihe_protocol::{
     job::JobSpec,
     journal::{self, Entry, Event, JournalError},
     state::{Job, Phase, Receipt},
+    vertical::work::Firms,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
@@ -45,9 +48,10 @@ use coordinator::{Coordinator, Interrupted};
 use liar::Liar;
 use message::{Ask, Message, Said};
 use network::Line;
+pub use exchange::VerticalOutcome;
 pub use observed::{Noticed, Observed};
 pub use outcome::{Outcome, PartyRecord, Progress, Record, SimulationError, SimulationOptions, Traffic};
-use party::{Disk, Party};
+use party::{Disk, Party, Rows};
 use pki::{Authority, derive};
 use vault::{CrashingVault, WriteFault};
 
@@ -118,8 +122,24 @@ impl Federation {
         tables: impl IntoIterator<Item = (PartyId, Arc<Table>)>,
         options: SimulationOptions,
     ) -> Result<Self, SimulationError> {
+        Self::with_rows(job_toml, tables.into_iter().map(|(p, table)| (p, Rows::Table(table))).collect(), options)
+    }
+
+    /// A federation whose coordinator has opened a vertical job. Each party has the firms and columns that the job asks of it.
+    pub fn vertical(
+        job_toml: &str,
+        firms: impl IntoIterator<Item = (PartyId, Arc<Firms>)>,
+        options: SimulationOptions,
+    ) -> Result<Self, SimulationError> {
+        Self::with_rows(job_toml, firms.into_iter().map(|(p, firms)| (p, Rows::Firms(firms))).collect(), options)
+    }
+
+    fn with_rows(
+        job_toml: &str,
+        tables: BTreeMap<PartyId, Rows>,
+        options: SimulationOptions,
+    ) -> Result<Self, SimulationError> {
         let spec = JobSpec::parse(job_toml).map_err(SimulationError::Job)?;
-        let tables: BTreeMap<PartyId, Arc<Table>> = tables.into_iter().collect();
         if let Some(other) = tables.keys().find(|p| !spec.job.parties.contains(p)) {
             return Err(SimulationError::NotInvited(other.clone()));
         }
@@ -450,7 +470,10 @@ impl Federation {
         self.disturb(fault, to);
         if worked {
             // What it would have said is lost with it; a crash inside the work comes first.
-            let _ = self.parties[to].perform(self.now, &self.job, &ask);
+            let _ = match self.catch_up(to, &ask) {
+                Ok(true) => self.work(to, &ask),
+                _ => Ok(None),
+            };
         }
         let down_ms = self.parties[to].disk.vault.take_crash().unwrap_or(down_ms);
         self.kill(to, down_ms);
@@ -491,7 +514,7 @@ impl Federation {
 
     fn perform(&mut self, party: usize, ask: Ask) {
         let said = match self.catch_up(party, &ask) {
-            Ok(true) => self.parties[party].perform(self.now, &self.job, &ask),
+            Ok(true) => self.work(party, &ask),
             Ok(false) => return,
             Err(error) => Err(error),
         };
@@ -561,27 +584,35 @@ impl Federation {
         }
     }
 
+    /// Checks the records of a run that is over; gives the job as the journal replays it, its result, and when it finished.
+    fn ended(&self) -> Result<(Engine, String, Timestamp), SimulationError> {
+        let seed = self.options.seed;
+        let disagreement = |detail: String| SimulationError::Disagreement { seed, detail };
+        let replayed = self.coordinator.replay().map_err(|source| SimulationError::Journal { seed, source })?;
+        self.agree(replayed.job()).map_err(disagreement)?;
+        match replayed.job().phase() {
+            Phase::Finished { result_json, at, .. } => {
+                let (result_json, at) = (result_json.clone(), *at);
+                Ok((replayed, result_json, at))
+            }
+            Phase::Stopped { reason, at, .. } => Err(SimulationError::Failed {
+                seed,
+                at_ms: at.0 - OPENED.0,
+                reason: reason.clone(),
+                journal: self.coordinator.journal.clone(),
+                remarks: self.remarks.clone(),
+            }),
+            _ => Err(self.stuck()),
+        }
+    }
+
     fn finish(self) -> Result<Outcome, SimulationError> {
         let seed = self.options.seed;
         let journal_error = |source| SimulationError::Journal { seed, source };
         let disagreement = |detail: String| SimulationError::Disagreement { seed, detail };
-        let replayed = self.coordinator.replay().map_err(journal_error)?;
+        let (replayed, result_json, finished) = self.ended()?;
         let job = replayed.job();
-        self.agree(job).map_err(disagreement)?;
         let tip = journal::verify(&self.coordinator.journal).map_err(journal_error)?;
-        let (result_json, finished) = match job.phase() {
-            Phase::Finished { result_json, at, .. } => (result_json.clone(), *at),
-            Phase::Stopped { reason, at, .. } => {
-                return Err(SimulationError::Failed {
-                    seed,
-                    at_ms: at.0 - OPENED.0,
-                    reason: reason.clone(),
-                    journal: self.coordinator.journal,
-                    remarks: self.remarks,
-                });
-            }
-            _ => return Err(self.stuck()),
-        };
         let result = serde_json::from_str(&result_json).map_err(|e| disagreement(format!("the result: {e}")))?;
         let roster = last_roster(&self.coordinator.journal).map_err(journal_error)?;
         let roster = roster.ok_or_else(|| disagreement("the journal has no roster".to_owned()))?;
@@ -636,7 +667,7 @@ fn last_roster(entries: &[Entry]) -> Result<Option<haihe_protocol::roster::Roste
 fn disk(
     authority: &Authority,
     name: &PartyId,
-    table: Arc<Table>,
+    rows: Rows,
     options: &SimulationOptions,
 ) -> Result<Disk, SimulationError> {
     let (_, certificate) = authority.member("bank", name)?;
@@ -659,7 +690,7 @@ fn disk(
         certificate,
         signing_seed: authority.signing_seed(name),
         vault: CrashingVault::new(writes),
-        table,
+        rows,
         budget: options.budget,
         declines: options.declines.get(name).cloned(),
         ahead_ms,

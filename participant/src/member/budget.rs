@@ -10,7 +10,7 @@ use haihe_privacy::{
 use super::*;
 
 /// Records of the vault that belong to no job.
-const NO_JOB: JobId = JobId(Digest::from_bytes([0; 32]));
+pub(super) const NO_JOB: JobId = JobId(Digest::from_bytes([0; 32]));
 const LEDGER: &str = "privacy-ledger.json";
 pub(super) const NOISED: &str = "round.noised";
 

@@ -150,7 +150,7 @@ impl Member {
         session: Option<SessionParts>,
     ) -> Result<Option<u64>, MemberError> {
         let session = self.session(job, session)?;
-        let witness = self.witness(job, &self.spec(job)?, &session)?;
+        let witness = self.witness(job, &self.horizontal(job, "question about sums")?, &session)?;
         match round {
             Some(got) if got <= witness.round => Err(Violation::StaleRound { got, at: witness.round }.into()),
             _ => Ok(witness.is_behind(previous).then_some(witness.round)),
@@ -167,7 +167,7 @@ impl Member {
         signature: &Signature,
     ) -> Result<(), MemberError> {
         let session = self.session(job, None)?;
-        let spec = self.spec(job)?;
+        let spec = self.horizontal(job, "closed round")?;
         let key = self.check_key(job, &session)?;
         let witness = self.witness(job, &spec, &session)?.absorb(closed, signature, &session, &spec, &key)?;
         let (round, transcript) = (witness.round, witness.transcript);
@@ -190,7 +190,7 @@ impl Member {
     /// Checks that a published result is what the sums lead to.
     pub fn check_result(&mut self, job: &JobId, result_json: &str, transcript: &Digest) -> Result<(), MemberError> {
         let session = self.session(job, None)?;
-        Ok(self.witness(job, &self.spec(job)?, &session)?.check_result(result_json, transcript)?)
+        Ok(self.witness(job, &self.horizontal(job, "sum")?, &session)?.check_result(result_json, transcript)?)
     }
 
     /// Notes that a rule was broken in a round, and signs what the others should know of it. `None` if there is no session

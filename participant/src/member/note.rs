@@ -83,6 +83,21 @@ pub enum Note {
         /// Transcript of the round.
         transcript: Digest,
     },
+    /// Sealed a parcel of a vertical job.
+    Exchanged {
+        /// Exchange.
+        round: u64,
+        /// What was done, in words.
+        phase: String,
+        /// Transcript that it builds on.
+        previous: Digest,
+        /// Digest of the parcel's head.
+        parcel: Digest,
+        /// Letters in it.
+        letters: u64,
+        /// Bytes sent.
+        bytes: u64,
+    },
     /// Refused to go on because somebody broke a rule.
     Objected {
         /// Round.

@@ -170,7 +170,7 @@ async fn names_may_be_chinese_and_keep_their_case() {
         view: "贷款".to_owned(),
         key: "企业编号".to_owned(),
         firm: None,
-        label: "是否违约".to_owned(),
+        label: Some("是否违约".to_owned()),
         split: Some(split),
         columns: vec![numeric("员工数"), categorical("Region", &["北京", "天津", "河北"])],
     };
@@ -377,7 +377,7 @@ async fn columns_that_the_view_does_not_have() {
          - column \"staff\": 1 value is not a number (data row 2); mend the file, or make such values missing: \
          TRY_CAST(staff AS DOUBLE) in sql of this [[view]]"
     );
-    let nothing = DataRequest { key: "k".into(), label: "l".into(), split: None, ..ask(vec![]) };
+    let nothing = DataRequest { key: "k".into(), label: Some("l".into()), split: None, ..ask(vec![]) };
     assert!(
         bank.message(&nothing).await.starts_with("bj, view \"loans\", 4 rows: the job asks for \"k\", \"l\", which")
     );

@@ -28,7 +28,8 @@ pub enum Adversary {
     SemiHonest,
 }
 
-/// A committee's size and thresholds. Values of this type satisfy every check of [`CommitteeRule::new`].
+/// A committee's size and thresholds. Values of this type satisfy every check of [`CommitteeRule::new`], or are
+/// [`CommitteeRule::nobody`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Description", into = "Description")]
 pub struct CommitteeRule {
@@ -123,6 +124,16 @@ impl CommitteeRule {
         Ok(rule)
     }
 
+    /// Nobody: in a job without sums no key has to be recovered. Has no answers to wait for and no shares.
+    pub const fn nobody() -> Self {
+        Self { members: 0, privacy_threshold: 0, may_be_missing: 0, adversary: Adversary::Malicious }
+    }
+
+    /// True for [`CommitteeRule::nobody`].
+    pub const fn is_nobody(&self) -> bool {
+        self.members == 0
+    }
+
     /// c, how many members there are.
     pub const fn members(&self) -> u32 {
         self.members
@@ -161,7 +172,7 @@ impl CommitteeRule {
 
     /// Field elements in one key share.
     pub fn share_len(&self, set: ParameterSet) -> usize {
-        set.ring_degree().div_ceil(self.packing() as usize)
+        if self.is_nobody() { 0 } else { set.ring_degree().div_ceil(self.packing() as usize) }
     }
 
     /// Bytes of one key share, and of one answer.
@@ -213,6 +224,10 @@ struct Description {
 impl TryFrom<Description> for CommitteeRule {
     type Error = CommitteeError;
     fn try_from(d: Description) -> Result<Self, CommitteeError> {
+        let nobody = Self::nobody();
+        if (d.members, d.privacy_threshold, d.may_be_missing, d.adversary) == (0, 0, 0, nobody.adversary) {
+            return Ok(nobody);
+        }
         Self::new(d.members, d.privacy_threshold, d.may_be_missing, d.adversary)
     }
 }
@@ -247,6 +262,20 @@ mod tests {
         assert_eq!(rule(32, Malicious), (32, 10, 8, 14));
         assert_eq!(rule(1000, Malicious), (64, 21, 16, 27));
         assert_eq!(shape(CommitteeRule::new(100, 33, 25, Malicious).expect("exists")), (100, 33, 25, 42));
+    }
+
+    #[test]
+    fn nobody_has_no_shares_and_is_read_back() {
+        let nobody = CommitteeRule::nobody();
+        assert_eq!((shape(nobody), nobody.answers_needed()), ((0, 0, 0, 0), 0));
+        assert_eq!(nobody.share_bytes(ParameterSet::Small), 0);
+        assert!(draw_committee(&Digest::from_bytes([1; 32]), 5, nobody.members()).is_empty());
+        let json = serde_json::to_string(&nobody).expect("encodes");
+        assert_eq!(serde_json::from_str::<CommitteeRule>(&json).expect("reads"), nobody);
+        assert!(
+            serde_json::from_str::<CommitteeRule>(&json.replace("\"may_be_missing\":0", "\"may_be_missing\":1"))
+                .is_err()
+        );
     }
 
     #[test]

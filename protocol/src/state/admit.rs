@@ -30,6 +30,7 @@ impl Job {
     pub fn admits(&self, at: Timestamp, event: &Event, beside: &Beside<'_>) -> Result<Vec<Event>, Breach> {
         let head = &self.head;
         let command = match event {
+            Event::JobFinished { .. } if matches!(self.phase, Phase::Exchanging(_)) => Command::Tick,
             Event::JobOpened { .. } | Event::JobFinished { .. } => return Err(self.undecided(&[])),
             Event::Joined { join } => {
                 Command::Join(Verified::join(join.clone(), &head.job, &head.spec, &self.trust, at)?)
@@ -42,6 +43,10 @@ impl Job {
                 Command::Confirm(Verified::confirmation(confirmation.clone(), roster, keys)?)
             }
             Event::ContributionAccepted { contribution, .. } => self.contribution(contribution, beside.round_head)?,
+            Event::ParcelAccepted { parcel, .. } => {
+                let expected = self.expected_parcel(beside.round_head).ok_or_else(|| self.refuse("parcel"))?;
+                Command::Parcel(Verified::parcel(parcel.clone(), &expected)?)
+            }
             Event::ContributionRejected { party, round, reason } => {
                 Command::Reject { party: party.clone(), round: *round, reason: reason.clone() }
             }

@@ -43,10 +43,16 @@ impl Job {
                     c.accepted.insert(contribution.party.clone(), contribution);
                 }
             }
-            Event::ContributionRejected { party, .. } => {
+            Event::ContributionRejected { party, reason, .. } => {
                 self.counters.rejected += 1;
-                if let Phase::Collecting(c) = &mut self.phase {
-                    c.rejected.insert(party);
+                match &mut self.phase {
+                    Phase::Collecting(c) => {
+                        c.rejected.insert(party);
+                    }
+                    Phase::Exchanging(ex) => {
+                        ex.rejected.insert(party, reason);
+                    }
+                    _ => {}
                 }
             }
             Event::ContributionLate { party, round } => {
@@ -66,17 +72,33 @@ impl Job {
                     o.answers.insert(answer.party.clone(), answer);
                 }
             }
-            Event::Objected { objection } => {
-                if let Some(running) = self.running() {
-                    running.objections.insert(objection.party.clone(), objection);
+            Event::Objected { objection } => match &mut self.phase {
+                Phase::Exchanging(ex) => {
+                    ex.objections.insert(objection.party.clone(), objection);
                 }
-            }
+                _ => {
+                    if let Some(running) = self.running() {
+                        running.objections.insert(objection.party.clone(), objection);
+                    }
+                }
+            },
+            Event::ExchangeOpened { .. }
+            | Event::ParcelAccepted { .. }
+            | Event::ExchangeClosed { .. }
+            | Event::ExchangeExtended { .. } => self.apply_exchange(event),
             Event::SumOpened { transcript, summary, plan, .. } => self.apply_sum(transcript, summary, plan),
             Event::RoundLost { absent, .. } => self.apply_lost(absent),
             Event::JobFinished { result_json, .. } => {
-                let transcript = self.running().map(|r| r.transcript).unwrap_or_else(Entry::genesis);
-                let session = self.running().map(|r| Box::new(r.session.clone()));
-                self.phase = Phase::Finished { result_json, at, transcript, session };
+                let (session, transcript, parcels) = match &mut self.phase {
+                    Phase::Exchanging(ex) => (Some(&ex.session), Some(ex.transcript), std::mem::take(&mut ex.last)),
+                    _ => {
+                        let running = self.running();
+                        let transcript = running.as_ref().map(|r| r.transcript);
+                        (running.map(|r| &r.session), transcript, Vec::new())
+                    }
+                };
+                let (session, transcript) = (session.cloned().map(Box::new), transcript.unwrap_or_else(Entry::genesis));
+                self.phase = Phase::Finished { result_json, at, transcript, session, parcels };
             }
             Event::JobFailed { reason } => self.phase = Phase::Stopped { reason, cancelled: false, at },
             Event::JobCancelled { by, reason } => {
@@ -87,7 +109,7 @@ impl Job {
     }
 
     /// Total, whatever numbers a journal from elsewhere holds.
-    fn received(&mut self, party: &PartyId, bytes: u64) {
+    pub(super) fn received(&mut self, party: &PartyId, bytes: u64) {
         let total = self.bytes.entry(party.clone()).or_default();
         *total = total.saturating_add(bytes);
     }
@@ -104,6 +126,10 @@ impl Job {
         let Phase::Confirming(c) = &self.phase else { return };
         if let Ok(session) = self.establish(c, at) {
             self.members = session.roster().entries.iter().map(|e| e.party.clone()).collect();
+            if self.head.spec.vertical.is_some() {
+                self.phase = Phase::Exchanging(Box::new(Exchanging::begin(session)));
+                return;
+            }
             let running = Running {
                 transcript: session.digest(),
                 plan: Plan::begin(&self.head.spec),

@@ -15,6 +15,7 @@ impl Job {
             Command::Decline(decline) => self.decide_decline(decline),
             Command::Confirm(confirmation) => self.decide_confirm(confirmation),
             Command::Contribute { contribution, bytes } => Ok(self.decide_contribute(contribution, bytes)),
+            Command::Parcel(parcel) => Ok(self.decide_parcel(parcel)),
             Command::Reject { party, round, reason } => Ok(self.decide_reject(party, round, reason)),
             Command::Late { party, round } => Ok(self.decide_late(party, round)),
             Command::Answer(answer) => Ok(self.decide_answer(answer)),
@@ -66,7 +67,7 @@ impl Job {
             Phase::Confirming(c) if c.roster.digest() == confirmation.session => {
                 Ok(vec![Event::Confirmed { confirmation: confirmation.into_inner() }])
             }
-            Phase::Collecting(c) if c.running.session.digest() == confirmation.session => Ok(Vec::new()),
+            _ if self.session().is_some_and(|s| s.digest() == confirmation.session) => Ok(Vec::new()),
             _ => Err(self.refuse("confirmation")),
         }
     }
@@ -95,7 +96,7 @@ impl Job {
     }
 
     /// Late contributions are recorded once per party and round, for the same reason as rejections.
-    fn decide_late(&self, party: PartyId, round: u64) -> Vec<Event> {
+    pub(super) fn decide_late(&self, party: PartyId, round: u64) -> Vec<Event> {
         let known = self.late.get(&party).is_some_and(|last| *last >= round);
         if self.is_over() || known || round > self.round() || !self.members.contains(&party) {
             return Vec::new();
@@ -104,10 +105,11 @@ impl Job {
     }
 
     /// Rejections are recorded once per party and round, so that nobody can flood the journal.
-    fn decide_reject(&self, party: PartyId, round: u64, reason: String) -> Vec<Event> {
+    pub(super) fn decide_reject(&self, party: PartyId, round: u64, reason: String) -> Vec<Event> {
         match &self.phase {
             _ if !self.members.contains(&party) => Vec::new(),
             Phase::Collecting(c) if c.rejected.contains(&party) => Vec::new(),
+            Phase::Exchanging(ex) if ex.rejected.contains_key(&party) => Vec::new(),
             _ => vec![Event::ContributionRejected { party, round, reason }],
         }
     }
@@ -123,12 +125,13 @@ impl Job {
 
     /// Objections are recorded once per party and round.
     fn decide_object(&self, objection: Verified<Objection>) -> Vec<Event> {
-        let running = match &self.phase {
-            Phase::Collecting(c) if c.open.is_some() => &c.running,
-            Phase::Opening(o) => &o.running,
+        let known = match &self.phase {
+            Phase::Collecting(c) if c.open.is_some() => &c.running.objections,
+            Phase::Opening(o) => &o.running.objections,
+            Phase::Exchanging(ex) if ex.open.is_some() => &ex.objections,
             _ => return Vec::new(),
         };
-        if objection.round != self.round() || running.objections.contains_key(&objection.party) {
+        if objection.round != self.round() || known.contains_key(&objection.party) {
             return Vec::new();
         }
         vec![Event::Objected { objection: objection.into_inner() }]
@@ -158,6 +161,7 @@ impl Job {
             Phase::Confirming(c) => self.tick_confirming(c, now),
             Phase::Collecting(c) => self.tick_collecting(c, now),
             Phase::Opening(o) => self.tick_opening(o, now),
+            Phase::Exchanging(ex) => self.tick_exchanging(ex, now),
             _ => Vec::new(),
         }
     }
@@ -208,6 +212,15 @@ impl Job {
         let silent: Vec<PartyId> =
             silent.filter(|p| !present.contains(p) && !self.declined.contains_key(p)).cloned().collect();
         let needed = self.head.spec.min_parties();
+        let missed: Vec<PartyId> = self.head.spec.needed_parties().filter(|p| !present.contains(p)).cloned().collect();
+        if !missed.is_empty() {
+            let (left, those) = (names(&missed), if missed.len() == 1 { "whose columns are" } else { "all of them" });
+            let mut reason = format!("the job cannot be done without {left}, {those} needed");
+            if !silent.is_empty() {
+                reason.push_str(&format!("; {} did not {step} in time", names(&silent)));
+            }
+            return Err(reason);
+        }
         if parties < needed {
             let mut reason = format!("{parties} parties take part, the job needs {needed}");
             if !silent.is_empty() {
@@ -372,7 +385,7 @@ impl Collecting {
     }
 }
 
-fn names(parties: &[PartyId]) -> String {
+pub(super) fn names(parties: &[PartyId]) -> String {
     match parties {
         [] => "nobody".to_owned(),
         some => some.iter().map(PartyId::as_str).collect::<Vec<_>>().join(", "),

@@ -16,15 +16,18 @@ use crate::{
     journal::{self, Entry, Event, JournalError},
     message::{Answer, Contribution, Objection, RoundSpec, SurvivorSet, Verified},
     roster::{Confirmation, Decline, Join, Roster, RosterKeys, Session, Trust},
+    vertical::exchange::ParcelHead,
 };
 
 mod admit;
 mod apply;
 mod decide;
+mod exchange;
 mod view;
 
 pub use admit::Beside;
 pub(crate) use admit::admits_result;
+pub use exchange::Exchanging;
 
 /// Something that a job is asked to take note of. Messages are verified before they become commands.
 #[derive(Debug)]
@@ -42,7 +45,9 @@ pub enum Command {
         /// Bytes received for it.
         bytes: u64,
     },
-    /// A contribution broke a rule.
+    /// A parcel's letters are in the store, whole, and match their digests.
+    Parcel(Verified<ParcelHead>),
+    /// A contribution or a parcel broke a rule.
     Reject {
         /// Who sent it.
         party: PartyId,
@@ -51,7 +56,7 @@ pub enum Command {
         /// The rule, in words.
         reason: String,
     },
-    /// A contribution came after its round had closed.
+    /// A contribution or a parcel came after its round had closed.
     Late {
         /// Who sent it.
         party: PartyId,
@@ -104,7 +109,7 @@ impl Receipt {
         match events.first() {
             None => Receipt::AlreadyAccepted,
             Some(Event::ContributionLate { round, .. }) => {
-                Receipt::Late(format!("round {round} is closed; the contribution is counted as late and not used"))
+                Receipt::Late(format!("round {round} is closed; what came for it is counted as late and not used"))
             }
             Some(Event::ContributionRejected { reason, .. }) => Receipt::Rejected(reason.clone()),
             Some(_) => Receipt::Accepted,
@@ -148,7 +153,7 @@ pub struct Head {
     pub by: String,
 }
 
-/// Contributions counted apart.
+/// Contributions, or parcels, counted apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Accepted.
@@ -157,9 +162,9 @@ pub struct Counters {
     pub rejected: u64,
     /// Late.
     pub late: u64,
-    /// Rounds whose sum was opened.
+    /// Rounds whose sum was opened; closed exchanges.
     pub rounds_closed: u64,
-    /// Rounds lost.
+    /// Rounds lost; exchanges whose deadline passed without somebody.
     pub rounds_lost: u64,
 }
 
@@ -194,6 +199,8 @@ pub enum Phase {
     Collecting(Box<Collecting>),
     /// Waiting for the committee.
     Opening(Box<Opening>),
+    /// Between the exchanges of a vertical job, or waiting for parcels.
+    Exchanging(Box<Exchanging>),
     /// Finished.
     Finished {
         /// The result, JSON.
@@ -204,6 +211,8 @@ pub enum Phase {
         transcript: Digest,
         /// For parties that missed every round.
         session: Option<Box<Session>>,
+        /// The last parcels of a vertical job: the label holder's carries the result.
+        parcels: Vec<ParcelHead>,
     },
     /// Failed or cancelled.
     Stopped {
@@ -318,12 +327,27 @@ pub enum Directive {
         /// The session, for participants that have not pinned it.
         session: Session,
     },
+    /// Send a parcel, after the parcels of the exchange before and the letters in them were taken.
+    Exchange {
+        /// Number of the exchange.
+        round: u64,
+        /// Transcript of the exchange before; before the first, the session.
+        previous: Digest,
+        /// The parcels of the exchange before, in the roster's order.
+        parcels: Vec<ParcelHead>,
+        /// When parcels end.
+        deadline: Timestamp,
+        /// The session, for participants that have not pinned it.
+        session: Session,
+    },
     /// The job is over.
     Closed {
         /// `Ok` with the result's JSON and last transcript, or why it stopped.
         outcome: Result<(String, Digest), (bool, String)>,
         /// With a result: the session, for participants that have not pinned it.
         session: Option<Box<Session>>,
+        /// With the result of a vertical job: the last parcels, in the roster's order.
+        parcels: Vec<ParcelHead>,
     },
 }
 

@@ -44,6 +44,7 @@ impl Job {
         match &self.phase {
             Phase::Collecting(c) => Some(&c.running.session),
             Phase::Opening(o) => Some(&o.running.session),
+            Phase::Exchanging(ex) => Some(&ex.session),
             _ => None,
         }
     }
@@ -54,6 +55,14 @@ impl Job {
             Phase::Collecting(c) => Some(&c.running.plan),
             Phase::Opening(o) => Some(&o.running.plan),
             _ => None,
+        }
+    }
+
+    /// What the job is doing now, in few words: the step of its plan, or what was last said of an exchange.
+    pub fn step(&self) -> &str {
+        match &self.phase {
+            Phase::Exchanging(_) => self.history.last().map_or("", |s| &s.step),
+            _ => self.plan().map_or("", Plan::step),
         }
     }
 
@@ -109,14 +118,18 @@ impl Job {
         match &self.phase {
             Phase::Collecting(c) => c.round,
             Phase::Opening(o) => o.spec.round,
+            Phase::Exchanging(ex) => ex.round,
+            // An exchange whose deadline was put off keeps its number.
+            _ if self.head.spec.vertical.is_some() => self.counters.rounds_closed,
             _ => self.counters.rounds_closed + self.counters.rounds_lost,
         }
     }
 
-    /// Counts roster proposals.
+    /// Counts roster proposals, or how often the deadline of an exchange was put off: with it change directives.
     pub fn attempt(&self) -> u32 {
         match &self.phase {
             Phase::Confirming(c) => c.roster.attempt,
+            Phase::Exchanging(ex) => ex.open.as_ref().map_or(0, |open| open.attempt),
             _ => 0,
         }
     }
@@ -128,6 +141,7 @@ impl Job {
             Phase::Confirming(_) => "confirming",
             Phase::Collecting(_) => "collecting",
             Phase::Opening(_) => "opening",
+            Phase::Exchanging(_) => "exchanging",
             Phase::Finished { .. } => "finished",
             Phase::Stopped { cancelled: true, .. } => "cancelled",
             Phase::Stopped { .. } => "failed",
@@ -159,6 +173,10 @@ impl Job {
                 let open = o.missing_answers();
                 format!("round {}: waiting for the answer of {}", o.spec.round, list(open))
             }
+            Phase::Exchanging(ex) if ex.open.is_none() => "opening the next exchange".to_owned(),
+            Phase::Exchanging(ex) => {
+                format!("exchange {}: waiting for the parcel of {}", ex.round, list(ex.missing().iter().collect()))
+            }
             Phase::Finished { .. } => "finished".to_owned(),
             Phase::Stopped { reason, .. } => reason.clone(),
         }
@@ -180,6 +198,8 @@ impl Job {
             Phase::Collecting(_) => "contributing",
             Phase::Opening(o) if o.answers.contains_key(party) => "answered",
             Phase::Opening(o) if o.survivors.survivors.iter().any(|s| s.party == *party) => "contributed",
+            Phase::Exchanging(ex) if ex.accepted.contains_key(party) => "contributed",
+            Phase::Exchanging(ex) if ex.session.index_of(party).is_ok() && !ex.absent.contains(party) => "contributing",
             Phase::Finished { .. } | Phase::Stopped { .. } => "done",
             _ => "absent",
         };
@@ -209,15 +229,27 @@ impl Job {
                     None => wait(),
                 }
             }
+            Phase::Exchanging(ex) => match &ex.open {
+                Some(open) => Directive::Exchange {
+                    round: ex.round,
+                    previous: ex.transcript,
+                    parcels: ex.last.clone(),
+                    deadline: open.deadline,
+                    session: ex.session.clone(),
+                },
+                None => wait(),
+            },
             Phase::Finished { .. } if !self.members.contains(party) => {
                 let reason = "the job finished without this party; its result is not for it".to_owned();
-                Directive::Closed { outcome: Err((false, reason)), session: None }
+                Directive::Closed { outcome: Err((false, reason)), session: None, parcels: Vec::new() }
             }
-            Phase::Finished { result_json, transcript, session, .. } => {
-                Directive::Closed { outcome: Ok((result_json.clone(), *transcript)), session: session.clone() }
-            }
+            Phase::Finished { result_json, transcript, session, parcels, .. } => Directive::Closed {
+                outcome: Ok((result_json.clone(), *transcript)),
+                session: session.clone(),
+                parcels: parcels.clone(),
+            },
             Phase::Stopped { reason, cancelled, .. } => {
-                Directive::Closed { outcome: Err((*cancelled, reason.clone())), session: None }
+                Directive::Closed { outcome: Err((*cancelled, reason.clone())), session: None, parcels: Vec::new() }
             }
         }
     }
@@ -239,6 +271,11 @@ impl Job {
                 let member = session.index_of(party).is_ok_and(|i| session.committee_position(i).is_some());
                 member && !o.answers.contains_key(party) && !o.running.objections.contains_key(party)
             }
+            Phase::Exchanging(ex) => {
+                let member = ex.session.index_of(party).is_ok();
+                let done = ex.accepted.contains_key(party) || ex.objections.contains_key(party);
+                ex.open.is_some() && member && !done
+            }
             Phase::Finished { .. } | Phase::Stopped { .. } => true,
         }
     }
@@ -250,6 +287,7 @@ impl Job {
             Phase::Confirming(c) => Some(c.roster.deadline),
             Phase::Collecting(c) => c.open.as_ref().map(|s| s.deadline),
             Phase::Opening(o) => Some(o.survivors.deadline),
+            Phase::Exchanging(ex) => ex.open.as_ref().map(|open| open.deadline),
             _ => None,
         }
     }

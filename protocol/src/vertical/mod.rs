@@ -4,7 +4,9 @@
 //! and sealed letters for some. What a participant says next follows from what it received, its own rows and one secret
 //! seed ([`work::Work`]); the coordinator relays and sees sizes.
 
+pub mod exchange;
 mod options;
+pub mod sealing;
 pub mod work;
 
 pub use options::{

@@ -16,6 +16,7 @@ use haihe_protocol::{
     message::RoundSpec,
     roster::Roster,
     state::{Job, Phase},
+    vertical::exchange::{ParcelHead, completed},
     witness::sum_digest,
 };
 
@@ -43,6 +44,10 @@ pub(super) struct Story {
     /// Named as absent, and where.
     absent: Vec<(PartyId, String)>,
     proposals: u64,
+    /// Exchanges, each as often as its parcels were waited for.
+    exchanges: u64,
+    /// The parcels of the exchange that was closed last.
+    parcels: BTreeMap<PartyId, ParcelHead>,
     result: Option<String>,
     /// When it was over, in milliseconds since it was opened.
     over_ms: u64,
@@ -118,6 +123,24 @@ impl Federation {
                         return Err(format!("round {round} was lost and nobody was absent: {reason}"));
                     }
                     story.absent.extend(absent.into_iter().map(|p| (p, format!("round {round}"))));
+                }
+                Event::ExchangeOpened { .. } => {
+                    story.exchanges += 1;
+                    story.parcels.clear();
+                }
+                Event::ParcelAccepted { parcel: p, .. } => {
+                    let second = story.accepted.insert((p.party.clone(), p.round), p.digest()).is_some();
+                    if second {
+                        return Err(format!("two parcels of {} in exchange {} were accepted", p.party, p.round));
+                    }
+                    story.parcels.insert(p.party.clone(), p);
+                }
+                Event::ExchangeClosed { round, transcript } => {
+                    story.transcripts.insert(round, transcript);
+                }
+                Event::ExchangeExtended { round, absent, .. } => {
+                    story.exchanges += 1;
+                    story.absent.extend(absent.into_iter().map(|p| (p, format!("exchange {round}"))));
                 }
                 Event::JobFinished { result_json, .. } => {
                     story.result = Some(result_json);
@@ -201,6 +224,14 @@ impl Federation {
                 // Certificates are not valid yet, or any more, for whoever has a wrong clock.
                 Note::Objected { reason, .. } if party.disk.ahead_ms != 0 && reason.contains("certificate") => {}
                 Note::Objected { reason, .. } => return Err(format!("objected: {reason}")),
+                Note::Exchanged { round, parcel, .. } => {
+                    if story.accepted.get(&(name.clone(), round)).is_some_and(|accepted| *accepted != parcel) {
+                        return Err(format!("noted another parcel of exchange {round} than the accepted one"));
+                    }
+                    if !contributed.insert(round) {
+                        return Err(format!("noted two parcels of exchange {round}"));
+                    }
+                }
                 Note::Spent { .. } => {}
                 Note::Closed { transcript, reason } => closed_as_it_ended(transcript, reason, end)?,
             }
@@ -219,6 +250,9 @@ impl Federation {
 
     /// Every sum is, bit for bit, that of what its survivors put into it, and the result is what follows from these sums.
     pub(super) fn sums_are_those_of_the_survivors(&self, story: &Story) -> Result<(), String> {
+        if self.spec.vertical.is_some() {
+            return self.result_is_the_label_holders(story);
+        }
         let mut plan = Plan::begin(&self.spec);
         let mut result = None;
         for (round, digest, next) in &story.sums {
@@ -245,6 +279,16 @@ impl Federation {
         if result == story.result { Ok(()) } else { Err("another result follows from the sums".to_owned()) }
     }
 
+    /// The result of a vertical job is what the label holder signed when all were done.
+    fn result_is_the_label_holders(&self, story: &Story) -> Result<(), String> {
+        let Some(result) = &story.result else { return Ok(()) };
+        let heads: Vec<ParcelHead> = story.parcels.values().cloned().collect();
+        match completed(&heads, &self.spec) {
+            Some(Ok(signed)) if signed == *result => Ok(()),
+            _ => Err("another result follows from the parcels".to_owned()),
+        }
+    }
+
     /// The sum of what the survivors noted before any encryption.
     fn reference(&self, spec: &RoundSpec, survivors: &[PartyId]) -> Result<Vec<u64>, String> {
         let mut sum = vec![0u64; spec.parameters.dimension()];
@@ -269,7 +313,7 @@ impl Federation {
     }
 
     fn is_bounded(&self, story: &Story) -> Result<(), String> {
-        let limit = self.limit_ms(story.proposals, story.specs.len() as u64);
+        let limit = self.limit_ms(story.proposals, story.specs.len() as u64 + story.exchanges);
         if story.over_ms > limit {
             return Err(format!("the job was over after {} virtual ms; {limit} were allowed", story.over_ms));
         }
@@ -301,6 +345,7 @@ impl Federation {
             Said::Confirm(c) => format!("confirmation {}", c.session),
             Said::Contribution { head, .. } => format!("contribution {}", head.round),
             Said::Answer(answer) => format!("answer {}", answer.round),
+            Said::Parcel { head, .. } => format!("parcel {}", head.round),
             // A complaint by itself; see `note_refusal`.
             Said::Object(_) => return,
         };
@@ -357,6 +402,7 @@ fn same(a: &Said, b: &Said) -> bool {
         (Said::Decline(a), Said::Decline(b)) => a == b,
         (Said::Confirm(a), Said::Confirm(b)) => a == b,
         (Said::Answer(a), Said::Answer(b)) => a == b,
+        (Said::Parcel { head: a, letters: x }, Said::Parcel { head: b, letters: y }) => a == b && x == y,
         (
             Said::Contribution { head: a, sealed_shares: x, ciphertext: c },
             Said::Contribution { head: b, sealed_shares: y, ciphertext: d },

@@ -1,12 +1,16 @@
 //! The coordinator: an [`Engine`], and the journal and blobs that survive it. Follows `haihe_coordinator::host` step by step.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read as _},
+    sync::Arc,
+};
 
 use haihe_coordinator::{
-    blobs::Blobs as _,
+    blobs::{BlobKey, Blobs as _},
     engine::{Engine, EngineError, Identity},
 };
-use haihe_participant::member::SessionParts;
+use haihe_participant::member::{ReceivedLetter, SessionParts};
 use haihe_privacy::{log::ConsistencyProof, secure_sum::Scheme, sign::Signature};
 use haihe_protocol::{
     id::{PartyId, Timestamp},
@@ -161,16 +165,35 @@ impl Coordinator {
                 let (party, round) = (head.party.clone(), head.round);
                 match engine.begin_upload(*head, sealed_shares.as_ref().clone()) {
                     Ok(Ok(upload)) => {
-                        let stored = self.blobs.len(&upload.key).map_err(EngineError::from)?;
                         let end = if whole { ciphertext.len() } else { ciphertext.len() / 2 };
-                        if let Some(rest) = ciphertext.get(stored as usize..end) {
-                            self.blobs.append(&upload.key, stored, rest).map_err(EngineError::from)?;
-                        }
+                        self.store(&upload.key, &ciphertext[..end])?;
                         if !whole {
                             return Err(Interrupted::Refused("the upload broke off".to_owned()));
                         }
                         let blobs = self.blobs.clone();
                         self.up()?.finish_upload(upload, &blobs)?
+                    }
+                    Ok(Err(Receipt::Late(_))) => Command::Late { party, round },
+                    Ok(Err(receipt)) => return Ok(receipt),
+                    Err(EngineError::Violation(v)) => {
+                        let reason = v.to_string();
+                        self.carry_out(now, Command::Reject { party, round, reason: reason.clone() })?;
+                        return Ok(Receipt::Rejected(reason));
+                    }
+                    Err(other) => return Err(other.into()),
+                }
+            }
+            Said::Parcel { head, letters } => {
+                let (party, round) = (head.party.clone(), head.round);
+                match engine.begin_parcel(*head) {
+                    Ok(Ok(upload)) => {
+                        let end = if whole { letters.len() } else { letters.len() / 2 };
+                        self.store(&upload.key, &letters[..end])?;
+                        if !whole {
+                            return Err(Interrupted::Refused("the upload broke off".to_owned()));
+                        }
+                        let blobs = self.blobs.clone();
+                        self.up()?.finish_parcel(upload, &blobs)?
                     }
                     Ok(Err(Receipt::Late(_))) => Command::Late { party, round },
                     Ok(Err(receipt)) => return Ok(receipt),
@@ -190,7 +213,7 @@ impl Coordinator {
                     Said::Confirm(confirmation) => engine.verify_confirmation(*confirmation),
                     Said::Answer(answer) => engine.verify_answer(*answer),
                     Said::Object(objection) => engine.verify_objection(*objection),
-                    Said::Contribution { .. } => Ok(None),
+                    Said::Contribution { .. } | Said::Parcel { .. } => Ok(None),
                 };
                 match verified {
                     Ok(Some(command)) => command,
@@ -201,6 +224,28 @@ impl Coordinator {
             }
         };
         self.carry_out(now, command)
+    }
+
+    /// Goes on with an upload where it broke off.
+    fn store(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), Interrupted> {
+        let stored = self.blobs.len(key).map_err(EngineError::from)?;
+        match bytes.get(stored as usize..) {
+            Some(rest) if !rest.is_empty() => Ok(self.blobs.append(key, stored, rest).map_err(EngineError::from)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// The letters for a party in the last closed exchange, sealed.
+    pub(super) fn letters(&mut self, to: &PartyId, round: u64) -> Result<Vec<ReceivedLetter>, Interrupted> {
+        let found = self.up()?.letters_for(to, round);
+        let found = found.ok_or_else(|| Interrupted::Refused(format!("exchange {round} is not the last closed one")))?;
+        let mut letters = Vec::with_capacity(found.len());
+        for letter in found {
+            let mut body = Vec::new();
+            letter.open(&self.blobs).and_then(|mut b| b.read_to_end(&mut body)).map_err(EngineError::from)?;
+            letters.push(ReceivedLetter { from: letter.from, letter: letter.letter, body });
+        }
+        Ok(self.liar.letters(letters, to, round))
     }
 
     fn carry_out(&mut self, now: Timestamp, command: Command) -> Result<Receipt, Interrupted> {
@@ -376,7 +421,15 @@ impl Coordinator {
                     checkpoint: checkpoint?,
                 })
             }
-            Directive::Closed { outcome, session } => Some(Ask::Closed {
+            Directive::Exchange { round, previous, parcels, session, .. } => Some(Ask::Exchange {
+                round,
+                previous,
+                parcels: Arc::new(parcels),
+                session: self.parts(&session),
+                checkpoint: checkpoint?,
+            }),
+            Directive::Closed { outcome, session, parcels } => Some(Ask::Closed {
+                parcels: Arc::new(parcels),
                 session: session.map(|s| self.parts(&s)),
                 outcome: match outcome {
                     Ok((json, transcript)) => Ok((json.into(), transcript)),

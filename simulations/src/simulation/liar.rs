@@ -8,7 +8,7 @@ use std::{
 
 use haihe_coordinator::engine::{Engine, Identity};
 use haihe_models::grid::ColumnGrid;
-use haihe_participant::member::SessionParts;
+use haihe_participant::member::{ReceivedLetter, SessionParts};
 use haihe_privacy::{
     digest::Digest,
     log::{ConsistencyProof, Log},
@@ -24,11 +24,12 @@ use haihe_protocol::{
     journal::{Entry, Event},
     message::{Contribution, RoundSpec, SurvivorSet},
     roster::{Join, Roster},
+    vertical::exchange::{ParcelHead, exchange_transcript},
     witness::ClosedRound,
 };
 
 use super::message::{Ask, Said};
-use crate::cheat::{Cheat, JournalLie, ResultLie, RosterLie, RoundLie, SessionLie, SumLie, SurvivorsLie};
+use crate::cheat::{Cheat, ExchangeLie, JournalLie, ResultLie, RosterLie, RoundLie, SessionLie, SumLie, SurvivorsLie};
 
 const NOBODYS: Signature = Signature::from_bytes([0; 64]);
 const OTHER: Digest = Digest::from_bytes([3; 32]);
@@ -162,6 +163,11 @@ impl Liar {
                     lied = true;
                 }
             }
+            Ask::Exchange { round, previous, parcels, session, checkpoint } => {
+                lied |= self.other_journal(checkpoint, *round, to, identity, journal);
+                lied |= self.other_session(session, to);
+                lied |= self.other_parcels(*round, previous, parcels, to, engine);
+            }
             Ask::Closed { outcome, checkpoint, .. } => {
                 lied |= self.other_journal(checkpoint, u64::MAX, to, identity, journal);
                 let lie = self.lies(to, |c| if let Cheat::Result { lie, .. } = c { Some(*lie) } else { None });
@@ -179,6 +185,7 @@ impl Liar {
             Ask::Confirm(_) => "confirm",
             Ask::Contribute { .. } => "contribute",
             Ask::Answer { .. } => "answer",
+            Ask::Exchange { .. } => "exchange",
             Ask::Offer { .. } | Ask::Closed { .. } => return ask,
         };
         self.asked.insert((to.clone(), kind, ask.round()), ask.clone());
@@ -320,6 +327,65 @@ impl Liar {
         set.survivors.insert(at, contribution.clone());
         shares.insert(at, share.clone());
         true
+    }
+
+    fn exchange_lie(&self, round: u64, to: &PartyId) -> Option<ExchangeLie> {
+        self.lies(to, |c| match c {
+            Cheat::Exchange { round: at, lie, .. } if *at == round => Some(*lie),
+            _ => None,
+        })
+    }
+
+    /// Other parcels of the exchange before; where the lie needs it, with the transcript that fits them.
+    fn other_parcels(
+        &self,
+        round: u64,
+        previous: &mut Digest,
+        parcels: &mut Arc<Vec<ParcelHead>>,
+        to: &PartyId,
+        engine: &Engine,
+    ) -> bool {
+        let Some(lie) = self.exchange_lie(round, to) else { return false };
+        let heads = Arc::make_mut(parcels);
+        let position = |own: bool| heads.iter().position(|h| (h.party == *to) == own);
+        match lie {
+            ExchangeLie::Letter | ExchangeLie::LetterMissing | ExchangeLie::LetterSwapped => return false,
+            ExchangeLie::Dropped => {
+                heads.pop();
+            }
+            ExchangeLie::Transcript => {
+                *previous = OTHER;
+                return true;
+            }
+            ExchangeLie::Altered | ExchangeLie::Forged | ExchangeLie::Own => {
+                let Some(at) = position(lie == ExchangeLie::Own) else { return false };
+                heads[at].announcement.body_json.push(' ');
+            }
+        }
+        // Only a lie about the last one can be told with a transcript that fits.
+        if matches!(lie, ExchangeLie::Forged | ExchangeLie::Own)
+            && let Some(first) = engine.job().closed_exchange().first()
+        {
+            *previous = exchange_transcript(&first.previous, heads);
+        }
+        true
+    }
+
+    /// The letters of exchange `round` as it shows them.
+    pub(super) fn letters(&mut self, mut letters: Vec<ReceivedLetter>, to: &PartyId, round: u64) -> Vec<ReceivedLetter> {
+        match self.exchange_lie(round + 1, to) {
+            Some(ExchangeLie::Letter) => letters[0].body[0] ^= 1,
+            Some(ExchangeLie::LetterMissing) => {
+                letters.pop();
+            }
+            Some(ExchangeLie::LetterSwapped) => {
+                let (first, rest) = letters.split_at_mut(1);
+                std::mem::swap(&mut first[0].body, &mut rest[0].body);
+            }
+            _ => return letters,
+        }
+        self.told += 1;
+        letters
     }
 
     fn journal_lie(&self, round: u64, to: &PartyId) -> Option<JournalLie> {

@@ -10,6 +10,7 @@ use haihe_protocol::{
     message::{Answer, Contribution, Objection, RoundSpec, SurvivorSet},
     roster::{Confirmation, Decline, Join, Roster},
     state::Receipt,
+    vertical::exchange::ParcelHead,
 };
 
 /// What a participant is asked to do.
@@ -35,10 +36,18 @@ pub(super) enum Ask {
         session: Arc<SessionParts>,
         checkpoint: Arc<str>,
     },
+    Exchange {
+        round: u64,
+        previous: Digest,
+        parcels: Arc<Vec<ParcelHead>>,
+        session: Arc<SessionParts>,
+        checkpoint: Arc<str>,
+    },
     Closed {
         outcome: Result<(Arc<str>, Digest), String>,
         checkpoint: Arc<str>,
         session: Option<Arc<SessionParts>>,
+        parcels: Arc<Vec<ParcelHead>>,
     },
 }
 
@@ -48,6 +57,7 @@ impl Ask {
         match self {
             Ask::Offer { .. } | Ask::Confirm(_) => 0,
             Ask::Contribute { spec, .. } | Ask::Answer { spec, .. } => spec.round,
+            Ask::Exchange { round, .. } => *round,
             Ask::Closed { .. } => u64::MAX,
         }
     }
@@ -57,6 +67,9 @@ impl Ask {
         match self {
             Ask::Contribute { spec, session, checkpoint, .. } | Ask::Answer { spec, session, checkpoint, .. } => {
                 Some((Some(spec.round), checkpoint, Some(session.as_ref().clone())))
+            }
+            Ask::Exchange { round, session, checkpoint, .. } => {
+                Some((Some(*round), checkpoint, Some(session.as_ref().clone())))
             }
             Ask::Closed { checkpoint, session, .. } => Some((None, checkpoint, session.as_deref().cloned())),
             Ask::Offer { .. } | Ask::Confirm(_) => None,
@@ -69,7 +82,7 @@ impl Ask {
             Ask::Contribute { spec, session, .. } | Ask::Answer { spec, session, .. } => {
                 Some((Some(spec.round), spec.previous, Some(session.as_ref().clone())))
             }
-            Ask::Closed { outcome: Ok((_, transcript)), session, .. } => {
+            Ask::Closed { outcome: Ok((_, transcript)), session, parcels, .. } if parcels.is_empty() => {
                 Some((None, *transcript, session.as_deref().cloned()))
             }
             _ => None,
@@ -85,6 +98,7 @@ pub(super) enum Said {
     Confirm(Box<Confirmation>),
     Contribution { head: Box<Contribution>, sealed_shares: Arc<Vec<Vec<u8>>>, ciphertext: Arc<[u8]> },
     Answer(Box<Answer>),
+    Parcel { head: Box<ParcelHead>, letters: Arc<[u8]> },
     Object(Box<Objection>),
 }
 
@@ -121,6 +135,7 @@ impl Message {
     /// Its kind, for the count of messages, and the bytes of what it carries (envelopes are not counted).
     pub(super) fn weight(&self) -> (&'static str, u64) {
         let sum = |parts: &[Vec<u8>]| parts.iter().map(|p| p.len() as u64).sum::<u64>();
+        let heads = |parcels: &[ParcelHead]| parcels.iter().map(|p| p.bytes() - p.body_bytes() + 200).sum::<u64>();
         match self {
             Message::Ask { ask, .. } => match ask.as_ref() {
                 Ask::Offer { toml, .. } => ("job offer", toml.len() as u64),
@@ -132,6 +147,7 @@ impl Message {
                     let heads: usize = survivors.survivors.iter().map(|s| 180 + 32 * s.share_digests.len()).sum();
                     ("survivors (M3)", sum(sealed_shares) + heads as u64)
                 }
+                Ask::Exchange { parcels, .. } => ("exchange (X2)", heads(parcels) + 200),
                 Ask::Closed { outcome, .. } => {
                     ("job closed", outcome.as_ref().map_or(0, |(json, _)| json.len() as u64))
                 }
@@ -144,6 +160,7 @@ impl Message {
                     ("contribution (M2)", sum(sealed_shares) + ciphertext.len() as u64)
                 }
                 Said::Answer(answer) => ("answer (M4)", answer.share_sum.len() as u64),
+                Said::Parcel { head, .. } => ("parcel (X1)", head.bytes()),
                 Said::Object(objection) => ("objection", objection.reason.len() as u64 + 160),
             },
             Message::Receipt { .. } => ("receipt", 0),
@@ -156,6 +173,7 @@ impl Message {
             Message::Ask { ask, .. } => match ask.as_ref() {
                 Ask::Contribute { checkpoint, .. }
                 | Ask::Answer { checkpoint, .. }
+                | Ask::Exchange { checkpoint, .. }
                 | Ask::Closed { checkpoint, .. } => Some(("checkpoint", checkpoint.len() as u64)),
                 Ask::Offer { .. } | Ask::Confirm(_) => None,
             },

@@ -118,6 +118,7 @@ impl Federation {
                     transcripts.entry(round).or_default().push(transcript);
                     end = Some(transcript);
                 }
+                Ok(Event::ExchangeClosed { transcript, .. }) => end = Some(transcript),
                 Ok(Event::ContributionsClosed { round, digest, .. }) => {
                     closed.entry(round).or_insert(digest);
                 }
@@ -131,6 +132,10 @@ impl Federation {
                     harm.push(format!("contributed twice to round {round}"));
                 }
                 Note::Contributed { round, .. } => contributed.push(*round),
+                Note::Exchanged { round, .. } if contributed.contains(round) => {
+                    harm.push(format!("sealed two parcels for exchange {round}"));
+                }
+                Note::Exchanged { round, .. } => contributed.push(*round),
                 Note::Answered { round, survivors, .. } => {
                     if answered.contains(round) || closed.get(round) != Some(survivors) {
                         harm.push(format!("answered round {round} twice, or for others than all were asked for"));

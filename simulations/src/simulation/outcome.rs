@@ -21,6 +21,7 @@ use haihe_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::steps::{Deployed, Steps};
 use crate::{cheat::Cheat, fault::Fault, rounds::RoundFacts};
 
 /// How a federation is simulated.
@@ -40,6 +41,8 @@ pub struct SimulationOptions {
     pub declines: BTreeMap<PartyId, String>,
     /// What every participant's policy allows to be spent of each firm's privacy.
     pub budget: Option<Budget>,
+    /// What parties of a vertical job do in an exchange.
+    pub steps: Arc<dyn Steps>,
     /// Keys and certificates that do not depend on the seed, made once for all such simulations.
     pub shared_certificates: bool,
 }
@@ -56,6 +59,7 @@ impl SimulationOptions {
             latency_ms: 5..=50,
             declines: BTreeMap::new(),
             budget: Some(Budget { epsilon: 8.0, delta: 1e-6 }),
+            steps: Arc::new(Deployed),
             shared_certificates: false,
         }
     }
@@ -75,6 +79,11 @@ impl SimulationOptions {
     /// With these faults.
     pub fn with_faults(self, faults: Vec<Fault>) -> Self {
         Self { faults, ..self }
+    }
+
+    /// Parties of a vertical job do this.
+    pub fn with_steps(self, steps: impl Steps + 'static) -> Self {
+        Self { steps: Arc::new(steps), ..self }
     }
 
     /// With these cheats.

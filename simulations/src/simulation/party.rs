@@ -6,13 +6,16 @@ use std::{
 };
 
 use haihe_models::table::Table;
-use haihe_participant::member::{Identity, Member, MemberError, Offer, affordable};
+use haihe_participant::member::{
+    Due, Identity, Member, MemberError, Offer, ReceivedLetter, SessionParts, Taking, affordable,
+};
 use haihe_privacy::{dp::Budget, log::ConsistencyProof, secure_sum::Scheme, sign::Signature};
 use haihe_protocol::{
     error::Violation,
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
     roster::Trust,
+    vertical::{exchange::ParcelHead, work::Firms},
     witness::ClosedRound,
 };
 
@@ -21,9 +24,28 @@ use super::{
     message::{Ask, Said},
     noted::{Noted, Watching},
     pki::derive,
+    steps::Steps,
     vault::CrashingVault,
 };
 use crate::cheat::{Cheat, ContributionLie};
+
+/// A participant's own data.
+#[derive(Clone)]
+pub(super) enum Rows {
+    /// For a job made of sums.
+    Table(Arc<Table>),
+    /// For a vertical job.
+    Firms(Arc<Firms>),
+}
+
+impl Rows {
+    fn table(&self) -> &Table {
+        match self {
+            Rows::Table(table) => table,
+            Rows::Firms(firms) => &firms.table,
+        }
+    }
+}
 
 /// What is on the disk of a participant: it survives a crash.
 pub(super) struct Disk {
@@ -32,7 +54,7 @@ pub(super) struct Disk {
     pub(super) certificate: Vec<u8>,
     pub(super) signing_seed: [u8; 32],
     pub(super) vault: CrashingVault,
-    pub(super) table: Arc<Table>,
+    pub(super) rows: Rows,
     /// What its policy allows to be spent of its firms' privacy.
     pub(super) budget: Option<Budget>,
     /// Why it declines every job, if it does.
@@ -225,7 +247,7 @@ impl Party {
                 None => match self.disk.refuses(&member.offered(job, toml, *opened)?) {
                     Some(reason) => Said::Decline(Box::new(member.decline(now, job, &reason)?)),
                     None => {
-                        let rows = self.disk.table.rows() as u64;
+                        let rows = self.disk.rows.table().rows() as u64;
                         Said::Join(Box::new(member.join(
                             now,
                             job,
@@ -239,7 +261,8 @@ impl Party {
             Ask::Confirm(roster) => Some(Said::Confirm(Box::new(member.confirm(now, job, roster)?))),
             Ask::Contribute { spec, signature, session, .. } => {
                 let session = Some(session.as_ref().clone());
-                let outgoing = member.contribute(now, job, spec.clone(), signature, session, &self.disk.table, seed)?;
+                let table = self.disk.rows.table();
+                let outgoing = member.contribute(now, job, spec.clone(), signature, session, table, seed)?;
                 let mut ciphertext = Vec::new();
                 member.ciphertext(job)?.read_to_end(&mut ciphertext)?;
                 Some(Said::Contribution {
@@ -261,11 +284,16 @@ impl Party {
                 )?;
                 Some(Said::Answer(Box::new(answer)))
             }
-            Ask::Closed { outcome, .. } => {
+            // See `Federation::work`.
+            Ask::Exchange { .. } => None,
+            Ask::Closed { outcome, parcels, .. } => {
                 if let Ok((result_json, transcript)) = outcome
                     && !member.is_closed(job)?
                 {
-                    member.check_result(job, result_json, transcript)?;
+                    match member.spec(job)?.vertical {
+                        Some(_) => member.check_parcels(job, result_json, transcript, parcels.to_vec())?,
+                        None => member.check_result(job, result_json, transcript)?,
+                    }
                 }
                 if member.has_joined(job)? {
                     member.close(now, job, outcome.clone().map(|(_, transcript)| transcript))?;
@@ -274,5 +302,44 @@ impl Party {
                 None
             }
         })
+    }
+
+    fn clock(&self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_add_signed(self.disk.ahead_ms))
+    }
+
+    /// What is to be done about an exchange.
+    pub(super) fn due(&mut self, now: Timestamp, job: &JobId, ask: &Ask) -> Result<Option<Due>, MemberError> {
+        let now = self.clock(now);
+        let (Some(member), Ask::Exchange { round, previous, parcels, session, .. }) = (&mut self.member, ask) else {
+            return Ok(None);
+        };
+        let session: SessionParts = session.as_ref().clone();
+        member.exchange(now, job, *round, previous, parcels.to_vec(), Some(session)).map(Some)
+    }
+
+    /// Takes a step, and says what comes of it.
+    pub(super) fn take(
+        &mut self,
+        now: Timestamp,
+        job: &JobId,
+        taking: Taking,
+        letters: Vec<ReceivedLetter>,
+        steps: &dyn Steps,
+    ) -> Result<Option<Said>, MemberError> {
+        let now = self.clock(now);
+        let (Some(member), Rows::Firms(firms)) = (&mut self.member, &self.disk.rows) else { return Ok(None) };
+        let head = member.take(now, job, taking, letters, |work, spec, place, inbox| {
+            steps.step(work, spec, place, inbox, firms)
+        })?;
+        self.parcel(job, Box::new(head))
+    }
+
+    /// A parcel with the letters that are in the vault.
+    pub(super) fn parcel(&self, job: &JobId, head: Box<ParcelHead>) -> Result<Option<Said>, MemberError> {
+        let Some(member) = &self.member else { return Ok(None) };
+        let mut letters = Vec::new();
+        member.letters(job, &head)?.read_to_end(&mut letters)?;
+        Ok(Some(Said::Parcel { head, letters: letters.into() }))
     }
 }

@@ -153,6 +153,10 @@ impl Vault for CrashingVault {
             Fate::Full => Err(full()),
         }
     }
+
+    fn jobs(&self) -> io::Result<Vec<JobId>> {
+        self.inner.jobs()
+    }
 }
 
 struct CrashingSpool {
