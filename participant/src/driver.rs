@@ -182,9 +182,9 @@ impl Participant {
 
     /// What a vertical job wants of the policy. It opens no sum, and its smallest bins hold so many good and so many bad firms.
     fn vertical_request(spec: &JobSpec, vertical: &VerticalOptions, request: PolicyRequest) -> PolicyRequest {
-        let binned = spec.scoring.is_none() && vertical.encoding.kind == Encoding::Woe;
+        let binned = spec.scoring.is_none() && vertical.encoding == Encoding::Woe;
         PolicyRequest {
-            min_bin_rows: if binned { 2 * vertical.encoding.min_count } else { u64::MAX },
+            min_bin_rows: if binned { vertical.woe.minimum_goods + vertical.woe.minimum_bads } else { u64::MAX },
             adversary: policy::Adversary::Malicious,
             alignment: Some(AlignmentRequest {
                 max_firms: vertical.alignment.max_firms,
