@@ -213,16 +213,14 @@ impl Service {
                     checkpoint: checkpoint()?,
                 })
             }
-            Directive::Exchange { round, previous, parcels, deadline, session } => {
-                Ask::Exchange(v1::ExchangeRequest {
-                    round,
-                    previous: Bytes::copy_from_slice(previous.as_bytes()),
-                    parcels: wire::to_parcels(&parcels),
-                    deadline_ms: deadline.0,
-                    session: Some(wire::to_session(&session)),
-                    checkpoint: checkpoint()?,
-                })
-            }
+            Directive::Exchange { round, previous, parcels, deadline, session } => Ask::Exchange(v1::ExchangeRequest {
+                round,
+                previous: Bytes::copy_from_slice(previous.as_bytes()),
+                parcels: wire::to_parcels(&parcels),
+                deadline_ms: deadline.0,
+                session: Some(wire::to_session(&session)),
+                checkpoint: checkpoint()?,
+            }),
             Directive::Closed { outcome, session, parcels } => {
                 use v1::job_closed::Outcome;
                 Ask::JobClosed(match outcome {

@@ -168,12 +168,7 @@ pub fn parcel(m: v1::ParcelHead) -> Result<ParcelHead, Status> {
         round: m.round,
         party: party(&m.party)?,
         previous: digest("previous", &m.previous)?,
-        announcement: Announcement {
-            phase: a.phase,
-            body_json: a.body_json,
-            done: a.done,
-            result_json: a.result_json,
-        },
+        announcement: Announcement { phase: a.phase, body_json: a.body_json, done: a.done, result_json: a.result_json },
         letters: m.letters.into_iter().map(letter).collect::<Result<_, _>>()?,
         journal: tree_head(m.journal)?,
         signature: signature(&m.signature)?,

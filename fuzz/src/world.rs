@@ -92,6 +92,10 @@ impl Vault for MapVault {
         locked(&self.0).remove(name);
         Ok(())
     }
+    fn jobs(&self) -> io::Result<Vec<JobId>> {
+        // Records are kept without their job.
+        Ok(Vec::new())
+    }
 }
 
 impl MapVault {
@@ -445,7 +449,9 @@ impl World {
                 survivors,
                 checkpoint: checkpoint(),
             },
-            Directive::Closed { outcome, session } => Ask::Closed {
+            // No job of this world is vertical.
+            Directive::Exchange { .. } => return None,
+            Directive::Closed { outcome, session, .. } => Ask::Closed {
                 outcome: outcome.map_err(|(_, reason)| reason),
                 checkpoint: checkpoint(),
                 session: session.map(|s| parts(&s)),

@@ -20,7 +20,7 @@ use haihe_protocol::{
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
     roster::Trust,
-    vertical::exchange::ParcelHead,
+    vertical::{Encoding, VerticalOptions, exchange::ParcelHead},
 };
 use rand::TryRng as _;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
@@ -29,8 +29,8 @@ use tokio::sync::watch;
 use crate::{
     config::{ConfigError, ParticipantConfig, ViewConfig},
     link::{Address, Ask, Link, LinkError, Receipt},
-    member::{BudgetError, Identity, Member, MemberError, Offer, SessionParts, affordable},
-    policy::{self, Policy, PolicyError, PolicyRequest},
+    member::{BudgetError, Identity, Member, MemberError, Offer, SessionParts, affordable, most_aligned},
+    policy::{self, AlignmentRequest, Policy, PolicyError, PolicyRequest},
     source::{DataRequest, Loaded, SourceError, load},
     vault::{DiskVault, private_folder, write_whole},
 };
@@ -158,13 +158,7 @@ impl Participant {
         &self.identity.party
     }
 
-    fn policy_request(
-        &self,
-        spec: &JobSpec,
-        data: &DataRequest,
-        by: Option<&str>,
-        rows: Option<u64>,
-    ) -> PolicyRequest {
+    fn policy_request(&self, spec: &JobSpec, data: &DataRequest, by: Option<&str>, rows: Option<u64>) -> PolicyRequest {
         let scorecard = spec.scorecard.as_ref();
         PolicyRequest {
             federation: self.identity.trust.federation().to_owned(),
@@ -182,6 +176,21 @@ impl Participant {
             per_party_evaluation: scorecard.is_some_and(|s| s.evaluation.per_party),
             own_train_rows: rows,
             privacy: spec.privacy.as_ref().map(|p| (p.epsilon, p.delta)),
+            alignment: None,
+        }
+    }
+
+    /// What a vertical job wants of the policy. It opens no sum, and its smallest bins hold so many good and so many bad firms.
+    fn vertical_request(spec: &JobSpec, vertical: &VerticalOptions, request: PolicyRequest) -> PolicyRequest {
+        let binned = spec.scoring.is_none() && vertical.encoding.kind == Encoding::Woe;
+        PolicyRequest {
+            min_bin_rows: if binned { 2 * vertical.encoding.min_count } else { u64::MAX },
+            adversary: policy::Adversary::Malicious,
+            alignment: Some(AlignmentRequest {
+                max_firms: vertical.alignment.max_firms,
+                min_common: vertical.alignment.min_common,
+            }),
+            ..request
         }
     }
 
@@ -193,7 +202,11 @@ impl Participant {
         by: Option<&str>,
         rows: Option<u64>,
     ) -> Vec<policy::Refusal> {
-        let mut refusals = self.policy.check(&self.policy_request(spec, data, by, rows)).err().unwrap_or_default();
+        let mut request = self.policy_request(spec, data, by, rows);
+        if let Some(vertical) = &spec.vertical {
+            request = Self::vertical_request(spec, vertical, request);
+        }
+        let mut refusals = self.policy.check(&request).err().unwrap_or_default();
         if by.is_none() {
             refusals.retain(|r| !matches!(r, policy::Refusal::Operator { .. }));
         }
@@ -205,7 +218,21 @@ impl Participant {
     pub async fn examine(&self, spec: &JobSpec, by: Option<&str>) -> Result<Loaded, Objection> {
         self.check_budget(spec).map_err(Objection::Budget)?;
         self.check_model(spec).map_err(Objection::Model)?;
+        self.check_alignments(spec)?;
         self.examine_joined(spec, by).await
+    }
+
+    /// A peer with whom this participant aligned often enough lately is not aligned with once more. A job that was joined
+    /// counts itself: the member looks again before its first parcel.
+    fn check_alignments(&self, spec: &JobSpec) -> Result<(), Objection> {
+        if spec.vertical.is_none() {
+            return Ok(());
+        }
+        let peers: Vec<PartyId> = spec.job.parties.iter().filter(|p| *p != self.party()).cloned().collect();
+        let most = self.vault().and_then(|vault| most_aligned(&vault, now(), &peers));
+        let most = most.map_err(Objection::Vault)?;
+        let refusal = most.and_then(|(peer, times)| self.policy.check_often(&peer, times));
+        refusal.map_or(Ok(()), |refusal| Err(Objection::Policy(vec![refusal])))
     }
 
     /// A job that scores with a model, or starts from one, is joined only where that model is.
@@ -254,7 +281,8 @@ impl Participant {
     }
 
     fn member(&self) -> io::Result<Member> {
-        Ok(Member::new(self.identity.clone(), self.scheme.clone(), Box::new(self.vault()?)))
+        let member = Member::new(self.identity.clone(), self.scheme.clone(), Box::new(self.vault()?));
+        Ok(member.with_alignments_per_day(self.policy.alignments_per_day()))
     }
 }
 
@@ -278,6 +306,8 @@ pub enum Objection {
     NotNamed,
     /// The model that the job builds on is not here.
     Model(MemberError),
+    /// The vault cannot be read: ours to repair.
+    Vault(io::Error),
 }
 
 impl Objection {
@@ -293,6 +323,7 @@ impl Objection {
             ),
             Objection::NotNamed => "the job has no table [[vertical.holder]] for this participant".to_owned(),
             Objection::Model(error) => error.to_string(),
+            Objection::Vault(error) => format!("the record of alignments cannot be read: {error}"),
         }
     }
 
@@ -305,6 +336,7 @@ impl Objection {
             Objection::TooManyFirms { .. } => ("data", vec!["too_many_firms"]),
             Objection::NotNamed => ("data", vec!["not_named"]),
             Objection::Model(_) => ("data", vec!["no_model"]),
+            Objection::Vault(_) => ("policy", vec!["policy_alignment_too_often"]),
         };
         format!("{what}: {}; the log of {party} says more", codes.join(", "))
     }

@@ -540,12 +540,7 @@ fn parcel(m: v1::ParcelHead) -> Result<ParcelHead, LinkError> {
         round: m.round,
         party: party(&m.party)?,
         previous: digest("previous", &m.previous)?,
-        announcement: Announcement {
-            phase: a.phase,
-            body_json: a.body_json,
-            done: a.done,
-            result_json: a.result_json,
-        },
+        announcement: Announcement { phase: a.phase, body_json: a.body_json, done: a.done, result_json: a.result_json },
         letters: m.letters.into_iter().map(letter).collect::<Result<_, _>>()?,
         journal: TreeHead { size: head.size, root: RootHash::from_bytes(fixed("root", &head.root)?) },
         signature: signature(&m.signature)?,

@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use haihe_privacy::dp::Budget;
+use haihe_protocol::id::PartyId;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -50,6 +51,17 @@ pub struct PolicyRequest {
     pub own_train_rows: Option<u64>,
     /// What it spends of each firm's privacy: epsilon and delta. `None` if it adds no noise.
     pub privacy: Option<(f64, f64)>,
+    /// How it aligns firms with other parties', if it does.
+    pub alignment: Option<AlignmentRequest>,
+}
+
+/// What a vertical job wants of an alignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlignmentRequest {
+    /// Most firms that a party may bring.
+    pub max_firms: u64,
+    /// Fewest firms that all must have in common.
+    pub min_common: u64,
 }
 
 /// What the committee rule assumes of the coordinator.
@@ -86,6 +98,7 @@ pub struct Policy {
     adversary: Entry<Adversary>,
     own_metrics: Entry<bool>,
     privacy: Option<Privacy>,
+    alignment: Option<Alignment>,
 }
 
 /// Why a policy cannot be used.
@@ -162,7 +175,7 @@ impl Policy {
         let raw: RawPolicy = toml::from_str(text)
             .map_err(|source| PolicyError::Syntax { file: file.to_owned(), source: Box::new(source) })?;
         let lines = Lines { text, file };
-        let RawPolicy { accept, columns, minimum, results, privacy } = raw;
+        let RawPolicy { accept, columns, minimum, results, privacy, alignment } = raw;
         let section = lines.of(columns.span().start);
         let RawColumns { views, allow, deny } = columns.into_inner();
         let columns = match (allow, deny) {
@@ -185,6 +198,7 @@ impl Policy {
             adversary: lines.entry("[minimum] adversary", minimum.adversary),
             own_metrics: lines.entry("[results] own_metrics", results.own_metrics),
             privacy: privacy.map(|privacy| lines.privacy(privacy)).transpose()?,
+            alignment: alignment.map(|alignment| lines.alignment(alignment)).transpose()?,
             file: file.to_owned(),
         })
     }
@@ -199,12 +213,18 @@ impl Policy {
             refusals.push(Refusal::OwnMetrics { rule: self.rule(&self.own_metrics) });
         }
         self.check_privacy(request, &mut refusals);
+        self.check_alignment(request, &mut refusals);
         if refusals.is_empty() { Ok(()) } else { Err(refusals) }
     }
 
     /// What may be spent of each firm's privacy in all jobs together; `None`: nothing. What was spent is in the ledger.
     pub fn budget(&self) -> Option<Budget> {
         self.privacy.as_ref().map(|privacy| Budget { epsilon: privacy.epsilon.value, delta: privacy.delta.value })
+    }
+
+    /// How often we align with one peer in 24 hours at most; without `[alignment]`, never.
+    pub fn alignments_per_day(&self) -> u64 {
+        self.alignment.as_ref().map_or(0, |a| a.per_peer_per_day.value)
     }
 
     fn check_accept(&self, request: &PolicyRequest, refusals: &mut Vec<Refusal>) {
@@ -288,6 +308,29 @@ impl Policy {
         }
     }
 
+    fn check_alignment(&self, request: &PolicyRequest, refusals: &mut Vec<Refusal>) {
+        let Some(asked) = &request.alignment else { return };
+        let Some(allowed) = &self.alignment else {
+            return refusals.push(Refusal::AlignmentNotAllowed { file: self.file.clone() });
+        };
+        let AlignmentRequest { max_firms, min_common } = *asked;
+        if max_firms > allowed.max_firms.value {
+            let (most, rule) = (allowed.max_firms.value, self.rule(&allowed.max_firms));
+            refusals.push(Refusal::AlignmentTooManyFirms { max_firms, most, rule });
+        }
+        if min_common < allowed.min_common.value {
+            let (least, rule) = (allowed.min_common.value, self.rule(&allowed.min_common));
+            refusals.push(Refusal::AlignmentTooFewCommon { min_common, least, rule });
+        }
+    }
+
+    /// May we align with `peer` once more, after `times` in the last 24 hours?
+    pub fn check_often(&self, peer: &PartyId, times: u64) -> Option<Refusal> {
+        let allowed = &self.alignment.as_ref()?.per_peer_per_day;
+        let (peer, most, rule) = (peer.to_string(), allowed.value, self.rule(allowed));
+        (times >= most).then_some(Refusal::AlignmentTooOften { peer, times, most, rule })
+    }
+
     fn rule<T>(&self, entry: &Entry<T>) -> Rule {
         Rule { file: self.file.clone(), line: entry.line, entry: entry.name }
     }
@@ -314,6 +357,17 @@ struct Privacy {
     required: Option<Entry<bool>>,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+struct Alignment {
+    max_firms: Entry<u64>,
+    min_common: Entry<u64>,
+    /// Line 0 where the file does not say it.
+    per_peer_per_day: Entry<u64>,
+}
+
+/// Alignments with one peer in 24 hours, where the policy does not say it.
+const PER_PEER_PER_DAY: u64 = 10;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPolicy {
@@ -322,6 +376,7 @@ struct RawPolicy {
     minimum: RawMinimum,
     results: RawResults,
     privacy: Option<RawPrivacy>,
+    alignment: Option<RawAlignment>,
 }
 
 #[derive(Deserialize)]
@@ -363,6 +418,14 @@ struct RawPrivacy {
     required: Option<Spanned<bool>>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAlignment {
+    max_firms: Spanned<u64>,
+    min_common: Spanned<u64>,
+    per_peer_per_day: Option<Spanned<u64>>,
+}
+
 /// Turns byte offsets of the text into line numbers.
 struct Lines<'a> {
     text: &'a str,
@@ -384,6 +447,18 @@ impl Lines<'_> {
             0 => Err(PolicyError::ZeroMinimum { file: self.file.to_owned(), line: entry.line, entry: name }),
             _ => Ok(entry),
         }
+    }
+
+    fn alignment(&self, raw: RawAlignment) -> Result<Alignment, PolicyError> {
+        let name = "[alignment] per_peer_per_day";
+        Ok(Alignment {
+            max_firms: self.positive("[alignment] max_firms", raw.max_firms)?,
+            min_common: self.positive("[alignment] min_common", raw.min_common)?,
+            per_peer_per_day: match raw.per_peer_per_day {
+                Some(times) => self.positive(name, times)?,
+                None => Entry { value: PER_PEER_PER_DAY, name, line: 0 },
+            },
+        })
     }
 
     /// The smallest delta is the accountant's; a larger one than the largest would let a job publish one firm in a hundred.

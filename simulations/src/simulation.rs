@@ -45,10 +45,10 @@ use crate::{
 };
 use cheater::Overheard;
 use coordinator::{Coordinator, Interrupted};
+pub use exchange::VerticalOutcome;
 use liar::Liar;
 use message::{Ask, Message, Said};
 use network::Line;
-pub use exchange::VerticalOutcome;
 pub use observed::{Noticed, Observed};
 pub use outcome::{Outcome, PartyRecord, Progress, Record, SimulationError, SimulationOptions, Traffic};
 use party::{Disk, Party, Rows};

@@ -133,6 +133,7 @@ struct Facts {
     answered: BTreeSet<(PartyId, u64)>,
     opened: BTreeMap<u64, Digest>,
     objected: BTreeSet<(PartyId, u64)>,
+    parcels: BTreeMap<(PartyId, u64), Digest>,
 }
 
 impl Facts {
@@ -158,6 +159,12 @@ impl Facts {
                     facts.answered.insert((answer.party, answer.round));
                 }
                 Event::SumOpened { round, transcript, .. } => {
+                    facts.opened.insert(round, transcript);
+                }
+                Event::ParcelAccepted { parcel, .. } => {
+                    facts.parcels.insert((parcel.party.clone(), parcel.round), parcel.digest());
+                }
+                Event::ExchangeClosed { round, transcript } => {
                     facts.opened.insert(round, transcript);
                 }
                 Event::Objected { objection } => {
@@ -220,6 +227,15 @@ impl Comparison<'_> {
                 self.judge("sums", same, || {
                     format!("round {round}: the coordinator showed {name} another sum, or another history, than its journal has")
                 });
+            }
+            Note::Exchanged { round, parcel, .. } => {
+                let accepted = self.of.party.as_ref().and_then(|p| facts.parcels.get(&(p.clone(), *round)));
+                // One that was on its way when the job ended is not in the journal.
+                if let Some(accepted) = accepted {
+                    self.judge("parcels", accepted == parcel, || {
+                        format!("exchange {round}: the journal has another parcel than the one that {name} noted")
+                    });
+                }
             }
             // The coordinator hears nothing of the ledger.
             Note::Spent { .. } => {}

@@ -301,6 +301,57 @@ pub(super) const CLASSES: &[Class] = &[
         kind: Kind::Sum,
     },
     Class {
+        name: "exchange (X2)",
+        name_zh: "交换请求 (X2)",
+        messages: &["ExchangeRequest"],
+        route: DOWN,
+        receiver: (
+            "Everybody's announcements of the exchange before, which the coordinator reads too: what was done, sizes, commitments, public keys; who wrote letters to whom, and how long they are.",
+            "上一次交换中各方的公告（协调方亦可见）：所做步骤、规模、承诺、公钥；谁致信于谁及其长度。",
+        ),
+        outsider: ("The size hints at the number of letters.", "大小透露信件数量。"),
+        protected_by: (
+            "Every parcel is signed by its sender, and all of them are chained: nothing can be left out or exchanged.",
+            "每个包裹由发送方签名并逐次链接，不能遗漏或替换。",
+        ),
+        kind: Kind::Plain,
+    },
+    Class {
+        name: "parcel (X1)",
+        name_zh: "包裹 (X1)",
+        messages: &["ParcelHead", "Announcement", "LetterHead", "ParcelPart"],
+        route: UP,
+        receiver: (
+            "What the sender announces to all, and sealed letters: for whom, and how long. Lengths follow from the numbers of firms and columns.",
+            "发送方对全体的公告，以及密封信件的收件方与长度；长度取决于企业数与列数。",
+        ),
+        outsider: (
+            "The size hints at how many firms the party has, the time at how long it computes.",
+            "大小透露该方大致企业数，时间透露其计算时长。",
+        ),
+        protected_by: (
+            "Letters are sealed for their receivers (HPKE, a key for each letter); the head is signed.",
+            "信件为收件方密封（HPKE，每封信一把密钥）；包裹头已签名。",
+        ),
+        kind: Kind::Plain,
+    },
+    Class {
+        name: "letters (X3)",
+        name_zh: "信件 (X3)",
+        messages: &["LettersRequest", "LetterPart"],
+        route: ("coordinator → each receiver, on request", "协调方 → 各收件方（应请求）"),
+        receiver: (
+            "What the others wrote to this party: what that tells depends on the step of the job.",
+            "他方写给本方的内容；所含信息取决于任务步骤。",
+        ),
+        outsider: ("The size hints at the number of firms.", "大小透露大致企业数。"),
+        protected_by: (
+            "Sealed for the receiver, and compared with the digest that the sender signed.",
+            "为收件方密封，并与发送方签名的摘要核对。",
+        ),
+        kind: Kind::Unrecorded,
+    },
+    Class {
         name: "objection",
         name_zh: "异议",
         messages: &["Objection"],

@@ -29,6 +29,8 @@ pub(super) struct Read {
     missing: Vec<PartyId>,
     /// Sealed shares of the present round.
     share_bytes: u64,
+    /// Heads of the parcels of the present exchange.
+    head_bytes: u64,
 }
 
 /// Reads a journal to its end.
@@ -114,7 +116,18 @@ impl Read {
                 self.add("job closed", to, to * result_json.len() as u64);
                 self.checkpoints(to, sequence);
             }
+            Event::ExchangeOpened { .. } => {
+                let to = self.parties();
+                self.add("exchange (X2)", to, to * std::mem::take(&mut self.head_bytes));
+                self.checkpoints(to, sequence);
+            }
+            Event::ParcelAccepted { parcel, bytes } => {
+                self.said("parcel (X1)", bytes);
+                self.head_bytes += bytes.saturating_sub(parcel.body_bytes()) + 200;
+            }
             Event::SessionOpened { .. }
+            | Event::ExchangeClosed { .. }
+            | Event::ExchangeExtended { .. }
             | Event::RoundLost { .. }
             | Event::JobFailed { .. }
             | Event::JobCancelled { .. } => {}

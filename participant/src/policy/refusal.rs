@@ -9,7 +9,7 @@ use super::Adversary;
 pub struct Rule {
     /// Name of the policy file, without its folder.
     pub file: String,
-    /// Line of the entry, from 1.
+    /// Line of the entry, from 1; 0 if the file does not have it, and what holds then applies.
     pub line: usize,
     /// The entry, as `[accept] kinds`.
     pub entry: &'static str,
@@ -17,6 +17,9 @@ pub struct Rule {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return write!(f, "{} ({}, as it does not say otherwise)", self.file, self.entry);
+        }
         write!(f, "{} line {} ({})", self.file, self.line, self.entry)
     }
 }
@@ -207,6 +210,52 @@ pub enum Refusal {
         /// What forbids it.
         rule: Rule,
     },
+    /// The job aligns firms, and nothing allows it.
+    #[error(
+        "the job aligns our firms with those of others, so that they learn which of their firms we have; {file} has no section [alignment] that allows it; to accept the job add one, otherwise the operator leaves us out of the roster"
+    )]
+    AlignmentNotAllowed {
+        /// Name of the policy file, without its folder.
+        file: String,
+    },
+    /// Others may bring too many firms.
+    #[error(
+        "the job lets a party bring {max_firms} firms, {rule} allows {most}: whoever brings a whole registry learns who our firms are; raise it there or have the operator submit the job with max_firms = {most} or less"
+    )]
+    AlignmentTooManyFirms {
+        /// What the job says.
+        max_firms: u64,
+        /// What we allow.
+        most: u64,
+        /// What forbids it.
+        rule: Rule,
+    },
+    /// Too few firms in common are enough for the job.
+    #[error(
+        "the job goes on with {min_common} firms in common, {rule} asks for at least {least}: the fewer they are, the more is told about each; lower it there or have the operator submit the job with min_common = {least} or more"
+    )]
+    AlignmentTooFewCommon {
+        /// What the job says.
+        min_common: u64,
+        /// What we ask for.
+        least: u64,
+        /// What forbids it.
+        rule: Rule,
+    },
+    /// Too many alignments with one peer lately. The text says how often we aligned with it, which it knows.
+    #[error(
+        "we aligned our firms with {peer} {times} times in the last 24 hours, {rule} allows {most}: differences between alignments tell more than each; raise it there or submit the job later"
+    )]
+    AlignmentTooOften {
+        /// With whom.
+        peer: String,
+        /// How often.
+        times: u64,
+        /// What we allow.
+        most: u64,
+        /// What forbids it.
+        rule: Rule,
+    },
 }
 
 impl Refusal {
@@ -228,6 +277,10 @@ impl Refusal {
             Refusal::PrivacyRequired { .. } => "policy_privacy_required",
             Refusal::PrivacyNoBudget { .. } => "policy_privacy_no_budget",
             Refusal::PrivacyEpsilon { .. } | Refusal::PrivacyDelta { .. } => "policy_privacy_budget",
+            Refusal::AlignmentNotAllowed { .. } => "policy_alignment",
+            Refusal::AlignmentTooManyFirms { .. } => "policy_alignment_firms",
+            Refusal::AlignmentTooFewCommon { .. } => "policy_alignment_common",
+            Refusal::AlignmentTooOften { .. } => "policy_alignment_too_often",
         }
     }
 }

@@ -17,6 +17,7 @@ fn request() -> PolicyRequest {
         per_party_evaluation: true,
         own_train_rows: Some(100),
         privacy: Some((2.0, 1e-7)),
+        alignment: None,
     }
 }
 
@@ -251,4 +252,67 @@ fn a_policy_that_says_too_little_or_too_much_is_not_read() {
         "rules.toml line 9: [columns] has neither of `allow` and `deny`; write exactly one of them"
     );
     assert_eq!(message("").lines().last(), Some("missing field `accept`"));
+}
+
+fn aligning(change: impl FnOnce(&mut AlignmentRequest)) -> PolicyRequest {
+    let mut alignment = AlignmentRequest { max_firms: 1_000_000, min_common: 100 };
+    change(&mut alignment);
+    PolicyRequest { kind: "joint_scorecard".to_owned(), alignment: Some(alignment), ..request() }
+}
+
+/// The sample, with vertical jobs among its kinds.
+fn vertical() -> String {
+    SAMPLE.replace("kinds = [\"scorecard\"]", "kinds = [\"scorecard\", \"joint_scorecard\"]")
+}
+
+#[test]
+fn alignments_are_bounded() {
+    let policy = Policy::parse(&vertical()).expect("a policy");
+    assert_eq!(policy.check(&aligning(|_| ())), Ok(()));
+    assert_eq!(policy.alignments_per_day(), 10);
+    let one = |change: fn(&mut AlignmentRequest)| {
+        let refusals = policy.check(&aligning(change)).expect_err("must be refused");
+        refusals.iter().map(Refusal::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        one(|a| a.max_firms = 2_000_000),
+        "the job lets a party bring 2000000 firms, policy.toml line 38 ([alignment] max_firms) allows 1000000: whoever brings a \
+         whole registry learns who our firms are; raise it there or have the operator submit the job with max_firms = 1000000 or \
+         less"
+    );
+    assert_eq!(
+        one(|a| a.min_common = 50),
+        "the job goes on with 50 firms in common, policy.toml line 39 ([alignment] min_common) asks for at least 100: the fewer \
+         they are, the more is told about each; lower it there or have the operator submit the job with min_common = 100 or more"
+    );
+    let tax = PartyId::new("tax").expect("a party");
+    assert_eq!(policy.check_often(&tax, 9), None);
+    assert_eq!(
+        policy.check_often(&tax, 10).expect("refused").to_string(),
+        "we aligned our firms with tax 10 times in the last 24 hours, policy.toml line 40 ([alignment] per_peer_per_day) allows 10: \
+         differences between alignments tell more than each; raise it there or submit the job later"
+    );
+}
+
+#[test]
+fn without_a_section_nothing_is_aligned() {
+    let text = vertical();
+    let policy = Policy::parse(&text[..text.find("[alignment]").expect("the sample has one")]).expect("a policy");
+    let refusals = policy.check(&aligning(|_| ())).expect_err("must be refused");
+    assert_eq!(refusals.iter().map(Refusal::code).collect::<Vec<_>>(), ["policy_alignment"]);
+    assert_eq!(policy.alignments_per_day(), 0);
+    assert_eq!(policy.check(&request()), Ok(()), "other jobs are accepted");
+}
+
+#[test]
+fn ten_a_day_unless_the_file_says_otherwise() {
+    let text = vertical();
+    let policy = Policy::parse(&text[..text.find("per_peer_per_day").expect("the sample has one")]).expect("a policy");
+    assert_eq!(policy.alignments_per_day(), 10);
+    let tax = PartyId::new("tax").expect("a party");
+    let refusal = policy.check_often(&tax, 11).expect("refused").to_string();
+    let rule = "policy.toml ([alignment] per_peer_per_day, as it does not say otherwise) allows 10";
+    assert!(refusal.contains(rule), "{refusal}");
+    let zero = Policy::parse(&text.replace("per_peer_per_day = 10", "per_peer_per_day = 0"));
+    assert!(matches!(zero, Err(PolicyError::ZeroMinimum { line: 40, .. })), "{zero:?}");
 }

@@ -75,7 +75,7 @@ fn categorical(name: &str, levels: &[&str]) -> ColumnSpec {
 fn ask(columns: Vec<ColumnSpec>) -> DataRequest {
     let split = SplitColumn { column: "set".to_owned(), train: "train".to_owned(), test: "test".to_owned() };
     let (view, key, label) = ("loans".to_owned(), "id".to_owned(), "y".to_owned());
-    DataRequest { view, key, firm: None, label, split: Some(split), columns }
+    DataRequest { view, key, firm: None, label: Some(label), split: Some(split), columns }
 }
 
 fn staff() -> DataRequest {
@@ -160,6 +160,17 @@ async fn files_from_spreadsheets_load() {
     assert_eq!(loaded.keys, ["a", "b"]);
     assert_eq!(levels(&loaded, 0), [0, 2]);
     assert_eq!(numbers(&loaded, 1), [1.0, 25.0]);
+}
+
+#[tokio::test]
+async fn without_a_label_all_rows_are_good_and_keys_are_still_checked() {
+    let request = DataRequest { label: None, split: None, ..ask(vec![numeric("staff")]) };
+    let loaded = Bank::csv("id,staff\na,1\nb,\n").table(&request).await;
+    assert_eq!((loaded.keys, loaded.table.label), (vec!["a".to_owned(), "b".to_owned()], vec![false, false]));
+    assert_eq!(loaded.table.split, [Split::Train, Split::Train]);
+    assert_eq!((loaded.summary.bad_rows, loaded.summary.train_rows), (0, 2));
+    let twice = Bank::csv("id,staff\na,1\na,2\n").load(&request).await.expect_err("a key twice");
+    assert!(matches!(twice.problems.as_slice(), [Problem::KeyRepeated { .. }]), "{:?}", twice.problems);
 }
 
 #[tokio::test]
@@ -599,6 +610,7 @@ async fn the_sample_view_runs_and_the_sample_policy_accepts_its_columns() {
         per_party_evaluation: true,
         own_train_rows: None,
         privacy: Some((2.0, 1e-6)),
+        alignment: None,
     };
     assert_eq!(policy.check(&asked), Ok(()));
 }

@@ -238,7 +238,8 @@ impl Coordinator {
     /// The letters for a party in the last closed exchange, sealed.
     pub(super) fn letters(&mut self, to: &PartyId, round: u64) -> Result<Vec<ReceivedLetter>, Interrupted> {
         let found = self.up()?.letters_for(to, round);
-        let found = found.ok_or_else(|| Interrupted::Refused(format!("exchange {round} is not the last closed one")))?;
+        let found =
+            found.ok_or_else(|| Interrupted::Refused(format!("exchange {round} is not the last closed one")))?;
         let mut letters = Vec::with_capacity(found.len());
         for letter in found {
             let mut body = Vec::new();

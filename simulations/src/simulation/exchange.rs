@@ -31,6 +31,8 @@ pub struct VerticalOutcome {
     pub exchanges: Vec<(String, String)>,
     /// Bytes that the coordinator received from each party: letters, sealed keys, announcements.
     pub bytes: BTreeMap<PartyId, u64>,
+    /// Writes to each party's vault.
+    pub writes: BTreeMap<PartyId, u64>,
     /// What was sent, by kind of message.
     pub traffic: BTreeMap<&'static str, Traffic>,
     /// Parcels accepted, rejected, late; exchanges closed, and deadlines that passed without somebody.
@@ -99,6 +101,7 @@ impl Federation {
             kept,
             exchanges: job.history().iter().map(|s| (s.step.clone(), s.text.clone())).collect(),
             bytes: self.spec.job.parties.iter().map(|p| (p.clone(), job.bytes_from(p))).collect(),
+            writes: self.parties.iter().map(|p| (p.disk.name.clone(), p.disk.vault.writes_done())).collect(),
             counters: job.counters(),
             virtual_ms: finished.0 - super::OPENED.0,
             tip: journal::verify(&self.coordinator.journal).map_err(journal_error)?,

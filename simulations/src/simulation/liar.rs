@@ -372,7 +372,12 @@ impl Liar {
     }
 
     /// The letters of exchange `round` as it shows them.
-    pub(super) fn letters(&mut self, mut letters: Vec<ReceivedLetter>, to: &PartyId, round: u64) -> Vec<ReceivedLetter> {
+    pub(super) fn letters(
+        &mut self,
+        mut letters: Vec<ReceivedLetter>,
+        to: &PartyId,
+        round: u64,
+    ) -> Vec<ReceivedLetter> {
         match self.exchange_lie(round + 1, to) {
             Some(ExchangeLie::Letter) => letters[0].body[0] ^= 1,
             Some(ExchangeLie::LetterMissing) => {

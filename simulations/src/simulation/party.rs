@@ -329,9 +329,8 @@ impl Party {
     ) -> Result<Option<Said>, MemberError> {
         let now = self.clock(now);
         let (Some(member), Rows::Firms(firms)) = (&mut self.member, &self.disk.rows) else { return Ok(None) };
-        let head = member.take(now, job, taking, letters, |work, spec, place, inbox| {
-            steps.step(work, spec, place, inbox, firms)
-        })?;
+        let head = member
+            .take(now, job, taking, letters, |work, spec, place, inbox| steps.step(work, spec, place, inbox, firms))?;
         self.parcel(job, Box::new(head))
     }
 

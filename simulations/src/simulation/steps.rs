@@ -69,7 +69,8 @@ impl Echo {
         let others: Vec<usize> = (0..place.parties.len()).filter(|to| *to != from).collect();
         let neighbour = vec![(from + 1) % place.parties.len()];
         let letter = |(index, to): (u64, Vec<usize>)| {
-            let seed = Transcript::new("haihe/v1/echo").digest(&place.session).u64(from as u64).u64(exchange).u64(index);
+            let seed =
+                Transcript::new("haihe/v1/echo").digest(&place.session).u64(from as u64).u64(exchange).u64(index);
             let mut body = vec![0; self.letter_bytes];
             SecretStream::new(seed.finish().as_bytes(), 0).fill(&mut body);
             Letter { to, body }
@@ -88,14 +89,7 @@ impl Echo {
 }
 
 impl Steps for Echo {
-    fn step(
-        &self,
-        work: Work,
-        spec: &JobSpec,
-        place: &Place,
-        inbox: &Inbox,
-        _: &Firms,
-    ) -> Result<Stepped, StepError> {
+    fn step(&self, work: Work, spec: &JobSpec, place: &Place, inbox: &Inbox, _: &Firms) -> Result<Stepped, StepError> {
         let error = |fault, reason: &str| StepError { fault, reason: reason.to_owned() };
         let before = inbox.announcements.iter().map(|a| a.body_json.parse::<u64>());
         let before = before.collect::<Result<Vec<u64>, _>>().map_err(|_| error(Fault::Coordinator, "no number"))?;

@@ -63,6 +63,11 @@ impl CrashingVault {
         self.writes().killed.take()
     }
 
+    /// Writes so far, those that failed among them.
+    pub(super) fn writes_done(&self) -> u64 {
+        self.writes().done
+    }
+
     /// Faults that happened.
     pub(super) fn struck(&self) -> Vec<usize> {
         self.writes().struck.clone()

@@ -7,3 +7,4 @@ mod results;
 mod scenarios;
 mod support;
 mod trials;
+mod vertical;

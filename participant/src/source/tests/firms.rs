@@ -37,7 +37,7 @@ async fn codes_may_be_chinese_and_of_any_length() {
     let request = DataRequest {
         key: "合同号".to_owned(),
         firm: Some("统一社会信用代码".to_owned()),
-        label: "是否违约".to_owned(),
+        label: Some("是否违约".to_owned()),
         split: None,
         ..ask(vec![numeric("员工数")])
     };
