@@ -8,7 +8,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use haihe_models::export::{scorecard_csv, scorecard_json};
+use haihe_models::{
+    export::{scorecard_csv, scorecard_json},
+    firm::{KeyProblems, read_keys},
+};
 use haihe_privacy::{
     digest::Digest,
     secure_sum::{Adversary, Scheme, lattice::Lattice},
@@ -183,8 +186,9 @@ impl Participant {
     /// What a vertical job wants of the policy. It opens no sum, and its smallest bins hold so many good and so many bad firms.
     fn vertical_request(spec: &JobSpec, vertical: &VerticalOptions, request: PolicyRequest) -> PolicyRequest {
         let binned = spec.scoring.is_none() && vertical.encoding == Encoding::Woe;
+        let smallest = vertical.woe.minimum_goods + vertical.woe.minimum_bads;
         PolicyRequest {
-            min_bin_rows: if binned { vertical.woe.minimum_goods + vertical.woe.minimum_bads } else { u64::MAX },
+            min_bin_rows: if binned { smallest } else { u64::MAX },
             adversary: policy::Adversary::Malicious,
             alignment: Some(AlignmentRequest {
                 max_firms: vertical.alignment.max_firms,
@@ -258,8 +262,11 @@ impl Participant {
             return Err(Objection::Policy(refusals));
         }
         let (firms, most) = (loaded.summary.rows, spec.vertical.as_ref().map(|v| v.alignment.max_firms));
-        match most {
-            Some(most) if firms > most => Err(Objection::TooManyFirms { firms, most }),
+        if let Some(most) = most.filter(|most| firms > *most) {
+            return Err(Objection::TooManyFirms { firms, most });
+        }
+        match spec.vertical.as_ref().map(|v| read_keys(v.alignment.key_kind, &loaded.keys)) {
+            Some(Err(problems)) => Err(Objection::Keys(problems)),
             _ => Ok(loaded),
         }
     }
@@ -302,6 +309,8 @@ pub enum Objection {
         /// What the job allows.
         most: u64,
     },
+    /// Keys that are no keys of firms, or twice the same.
+    Keys(KeyProblems),
     /// The job does not say what we bring.
     NotNamed,
     /// The model that the job builds on is not here.
@@ -321,6 +330,7 @@ impl Objection {
                 "the view has {firms} firms, and the job lets a party bring {most} (vertical.alignment max_firms); narrow \
                  the view, or have the operator raise the number"
             ),
+            Objection::Keys(problems) => format!("the key column cannot be used: {problems}"),
             Objection::NotNamed => "the job has no table [[vertical.holder]] for this participant".to_owned(),
             Objection::Model(error) => error.to_string(),
             Objection::Vault(error) => format!("the record of alignments cannot be read: {error}"),
@@ -334,6 +344,7 @@ impl Objection {
             Objection::Budget(_) => ("policy", vec!["privacy_budget"]),
             Objection::Data(error) => ("data", error.codes().into_iter().collect()),
             Objection::TooManyFirms { .. } => ("data", vec!["too_many_firms"]),
+            Objection::Keys(problems) => ("data", problems.iter().map(|(problem, _)| problem.code()).collect()),
             Objection::NotNamed => ("data", vec!["not_named"]),
             Objection::Model(_) => ("data", vec!["no_model"]),
             Objection::Vault(_) => ("policy", vec!["policy_alignment_too_often"]),

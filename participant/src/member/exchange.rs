@@ -13,8 +13,10 @@ use haihe_protocol::vertical::{
 
 use super::*;
 
-/// Where the work stands, and the last parcel.
+/// The last parcel.
 const EXCHANGE: &str = "exchange.json";
+/// Where the work stood when the parcels were made; the older one is needed until the newer parcel is recorded.
+const WORK: [&str; 2] = ["work-0.bin", "work-1.bin"];
 /// Letters of the last parcels; those of an exchange are still there while the next ones are written.
 const LETTERS: [&str; 2] = ["parcel-0.letters", "parcel-1.letters"];
 /// Names of the files that are kept.
@@ -23,7 +25,6 @@ const KEPT: &str = "kept.json";
 /// Written before the parcel is sent.
 #[derive(Serialize, Deserialize)]
 struct ExchangeRecord {
-    work: Work,
     head: ParcelHead,
 }
 
@@ -82,6 +83,11 @@ impl Taking {
 /// The letters of a parcel for this exchange.
 fn letters_name(round: u64) -> &'static str {
     LETTERS[(round % 2) as usize]
+}
+
+/// Where the work stood after this exchange.
+fn work_name(round: u64) -> &'static str {
+    WORK[(round % 2) as usize]
 }
 
 fn kept_name(name: &str) -> Result<String, MemberError> {
@@ -166,7 +172,7 @@ impl Member {
             me: session.index_of(&me)? as usize,
         };
         let work = match before {
-            Some(record) => record.work,
+            Some(record) => self.stored_work(job, record.head.round)?,
             None => {
                 let peers = place.parties.iter().filter(|p| **p != me).cloned().collect();
                 self.align(now, job, peers)?;
@@ -191,9 +197,18 @@ impl Member {
             bodies.iter().try_for_each(|body| spool.write_all(body))?;
             spool.finish()?;
         }
-        self.vault.put(job, EXCHANGE, &encode(&ExchangeRecord { work, head: head.clone() }))?;
+        self.vault.put(job, work_name(round), &work.to_bytes())?;
+        self.vault.put(job, EXCHANGE, &encode(&ExchangeRecord { head: head.clone() }))?;
         self.note_parcel(now, job, &head)?;
         Ok(head)
+    }
+
+    /// Where the work stood after exchange `round`.
+    fn stored_work(&self, job: &JobId, round: u64) -> Result<Work, MemberError> {
+        let name = work_name(round);
+        let damaged = |detail: &str| MemberError::Record { name: name.to_owned(), detail: detail.to_owned() };
+        let bytes = self.vault.get(job, name)?.ok_or_else(|| damaged("it is missing"))?;
+        Work::from_bytes(&bytes).ok_or_else(|| damaged("it cannot be read"))
     }
 
     /// Notes a parcel, once: also when it is sent again after a crash.
@@ -326,7 +341,7 @@ impl Member {
             self.vault.remove(job, KEPT)?;
         }
         if self.vault.get(job, EXCHANGE)?.is_some() {
-            for name in LETTERS {
+            for name in LETTERS.into_iter().chain(WORK) {
                 self.vault.remove(job, name)?;
             }
             self.vault.remove(job, EXCHANGE)?;
