@@ -20,7 +20,6 @@ use super::{
 pub(super) struct OwnerView {
     pub(super) id: String,
     pub(super) name: Note,
-    pub(super) label_holder: bool,
     pub(super) base: Option<String>,
     pub(super) offered: u32,
     pub(super) variables: Vec<VariableView>,
@@ -80,7 +79,6 @@ fn view(report: &JointReport, owner: &OwnerPart, largest: &Largest) -> Option<Ow
     Some(OwnerView {
         id: owner.party.to_string(),
         name: name(holder),
-        label_holder: holder.label_holder,
         base: holder.label_holder.then(|| fixed(owner.block.base_points(scaling), 0)),
         offered: holder.columns,
         variables,
