@@ -168,11 +168,12 @@ pub fn scorecard_csv(scorecard: &Scorecard) -> String {
 }
 
 /// One party's part of a vertical scorecard as a table for a spreadsheet: one line per bin; the label holder's begins with the
-/// base points. `score` adds up exact terms, so `points` are for people and may differ from it by the rounding.
+/// base points. The coefficient is in log-odds of good, as in [`scorecard_csv`]. Scores add up exact terms, so the whole `points`
+/// are for people and may differ by the rounding.
 pub fn block_csv(block: &Block, scaling: &ScalingOptions) -> String {
     let header = ["variable", "bin", "good", "bad", "bad_rate", "woe", "iv", "coefficient", "points", "exact_points"];
     let mut lines = vec![header.map(str::to_owned)];
-    let points = |exact: f64| [(libm::rint(exact) + 0.0).to_string(), format!("{exact:.4}")];
+    let points = |exact: f64| [(libm::rint(exact) + 0.0).to_string(), format!("{:.4}", exact + 0.0)];
     let empty = String::new;
     if block.base != 0 {
         let [whole, exact] = points(block.base_points(scaling));
@@ -180,11 +181,20 @@ pub fn block_csv(block: &Block, scaling: &ScalingOptions) -> String {
         lines.push(["(base)".to_owned(), all, empty(), empty(), empty(), empty(), empty(), empty(), whole, exact]);
     }
     for (term, (column, of_bins)) in block.columns.iter().zip(block.points(scaling)) {
-        let coefficient = number(libm::ldexp(term.coefficient as f64, -(COEFFICIENT_BITS as i32)));
+        let coefficient = number(-libm::ldexp(term.coefficient as f64, -(COEFFICIENT_BITS as i32)));
         let ColumnEncoder::Woe { binning } = &term.encoder else {
             let per_deviation = "per standard deviation".to_owned();
             lines.push([
-                plain(column), per_deviation, empty(), empty(), empty(), empty(), empty(), coefficient, empty(), empty(),
+                plain(column),
+                per_deviation,
+                empty(),
+                empty(),
+                empty(),
+                empty(),
+                empty(),
+                coefficient,
+                empty(),
+                empty(),
             ]);
             continue;
         };

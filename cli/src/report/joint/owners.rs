@@ -126,6 +126,8 @@ fn variable(term: &Term, points: &[f64], factor: f64, largest: &Largest) -> Vari
         iv_bar: share_bar("swatch main", binning.iv, largest.iv),
         range: format!("{} … {}", signed(lo, 0), signed(hi, 0)),
         trend: match binning.monotone {
+            // Log-odds of bad: a positive coefficient turns the evidence around.
+            _ if coefficient > 0.0 => both("reversed beside related columns", "与相关列并用时反向"),
             Trend::Increasing => both("larger is better", "越大越好"),
             Trend::Decreasing => both("larger is worse", "越大越差"),
             Trend::None => both("no order", "无序"),
