@@ -117,8 +117,8 @@ impl Read {
                 self.checkpoints(to, sequence);
             }
             Event::ExchangeOpened { .. } => {
-                let to = self.parties();
-                self.add("exchange (X2)", to, to * std::mem::take(&mut self.head_bytes));
+                let (to, heads) = (self.parties(), std::mem::take(&mut self.head_bytes));
+                self.add("exchange (X2)", to, to * (heads + 200));
                 self.checkpoints(to, sequence);
             }
             Event::ParcelAccepted { parcel, bytes } => {

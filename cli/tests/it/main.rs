@@ -5,3 +5,4 @@ mod documentation;
 mod processes;
 mod tool;
 mod uploads;
+mod vertical;
