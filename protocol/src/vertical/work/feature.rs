@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use haihe_models::vertical::{
-    Direction, Encoded, Encoder, FeatureHolder, Features, VALUE_LIMIT, feature_holder::FeatureState,
+    Direction, Encoded, Encoder, FeatureHolder, Features, VALUE_LIMIT, VerticalError, feature_holder::FeatureState,
     gradient_from_products, score::Block, woe,
 };
 use haihe_privacy::{
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Kept, StepError, Turn,
     align::{Aligning, Rows},
-    context::{Context, threads, to_all},
+    context::{Context, threads},
     letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
     rows,
 };
@@ -23,6 +23,8 @@ use crate::vertical::{Encoding, Outbox};
 
 /// Memory for transformed columns; beyond it they are transformed anew in every pass.
 const MATRIX_MEMORY: usize = 1 << 30;
+/// Most bits after the point of a residual.
+pub(super) const RESIDUAL_BITS: u32 = 24;
 /// Scalars are multiples of `2^-SCALAR_BITS` when they are masked.
 pub(super) const SCALAR_BITS: u32 = 64;
 /// Name of what a holder keeps of a model.
@@ -133,7 +135,8 @@ impl Feature {
         let a = c.label_holder;
         let opening: Opening = c.letter(a, "opening")?;
         if opening.common as usize != self.rows.len() {
-            return Err(c.peer(a, "it has another number of common firms than this participant"));
+            // The list of this holder's firms came from the label holder through the hands of others.
+            return Err(c.others("the label holder has another number of common firms than this participant"));
         }
         self.train = rows::unpack(&opening.train, self.rows.len())
             .ok_or_else(|| c.peer(a, "its list of training firms has another length"))?;
@@ -150,7 +153,7 @@ impl Feature {
                 let letter = Counts { columns: fine.iter().map(|f| (f.rows(), f.standalone())).collect(), response };
                 let mut outbox = Outbox::default();
                 outbox.announcement.phase = "counts per bin".to_owned();
-                outbox.letters = to_all(vec![a], letters::write(&letter));
+                outbox.letters = letters::write(vec![a], &letter);
                 Ok(Turn::More(Self { phase: Phase::Binned, ..self }, outbox))
             }
             (Encoding::Standardise, None, Some(ask)) => {
@@ -179,7 +182,9 @@ impl Feature {
     }
 
     fn holder(&self, c: &Context<'_>, x: Encoded) -> Result<FeatureHolder, StepError> {
+        let most = c.most_passes(x.len()).unwrap_or(usize::MAX);
         let holder = FeatureHolder::new(x, c.options.regression.ridge).map_err(|e| c.own(e))?;
+        let holder = holder.with_most_directions(most);
         if self.pass == 0 { Ok(holder) } else { holder.resume(self.state.clone()).map_err(|e| c.own(e)) }
     }
 
@@ -188,6 +193,9 @@ impl Feature {
         let a = c.label_holder;
         let part = self.part(c)?;
         let x = self.encoded(c, &part)?;
+        if self.pass > 0 && ask.combination.is_none() {
+            return Err(c.peer(a, "it does not say how far to go along the last direction"));
+        }
         if let Some(combination) = &ask.combination {
             let mut holder = self.holder(c, x.clone())?;
             if self.pass > 0 {
@@ -207,13 +215,16 @@ impl Feature {
         let Some(residuals) = ask.residuals else {
             return Err(c.peer(a, "it asks for nothing"));
         };
+        if residuals.bits > RESIDUAL_BITS {
+            return Err(c.peer(a, format!("its residuals have {} bits after the point", residuals.bits)));
+        }
         outbox.announcement.phase = format!("train: pass {}, products", self.pass + 1);
         let columns: Vec<Vec<i32>> = (0..x.len()).map(|i| x.column(i).to_vec()).collect();
         let context = c.purpose_at("residuals", c.exchange - 1);
         let (response, masks) =
             self.multiplied(c, &columns, VALUE_LIMIT as u32, &residuals, &context, Masking::Uniform)?;
         let letter = Products { columns: columns.len() as u32, response };
-        outbox.letters = to_all(vec![a], letters::write(&letter));
+        outbox.letters = letters::write(vec![a], &letter);
         Ok(Turn::More(Self { phase: Phase::Opened { masks, bits: residuals.bits }, ..self }, outbox))
     }
 
@@ -229,12 +240,15 @@ impl Feature {
         let part = self.part(c)?;
         let x = self.encoded(c, &part)?;
         let mut holder = self.holder(c, x)?;
-        let direction = holder.direct(&gradient_from_products(&products, bits)).map_err(|e| c.own(e))?;
+        let direction = holder.direct(&gradient_from_products(&products, bits)).map_err(|e| match e {
+            VerticalError::Budget { .. } => c.peer(a, e),
+            _ => c.own(e),
+        })?;
         self.state = holder.state().clone();
         self.pass += 1;
         let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("train: pass {}, direction", self.pass);
-        outbox.letters = to_all(vec![a], letters::write(&self.masked(c, &direction)?));
+        outbox.letters = letters::write(vec![a], &self.masked(c, &direction)?);
         Ok(Turn::More(Self { phase: Phase::Asked, ..self }, outbox))
     }
 
@@ -264,7 +278,7 @@ impl Feature {
         let letter = PartialScores { scores: masked, mean: block.mean_partial, columns: block.columns.len() as u32 };
         let mut outbox = Outbox::default();
         outbox.announcement.phase = "scores of the common firms".to_owned();
-        outbox.letters = to_all(vec![c.label_holder], letters::write(&letter));
+        outbox.letters = letters::write(vec![c.label_holder], &letter);
         Ok(outbox)
     }
 

@@ -8,7 +8,7 @@ use haihe_models::{
     scorecard::{Tier, Warning, score_0_100},
     table::{ColumnKind, ColumnSpec},
     vertical::{
-        Direction, Encoded, Encoder, LabelHolder, Pass, Status, VALUE_LIMIT,
+        Direction, Encoded, Encoder, LabelHolder, Pass, SCORE_LIMIT, Status, VALUE_LIMIT,
         label_holder::LabelState,
         log_odds, quantise_residuals,
         score::Block,
@@ -24,20 +24,18 @@ use serde::{Deserialize, Serialize};
 use super::{
     Kept, StepError, Turn,
     align::Rows,
-    context::{Context, to_all},
-    feature::{BLOCK_FILE, SCALAR_BITS, kept_block},
+    context::Context,
+    feature::{BLOCK_FILE, RESIDUAL_BITS, SCALAR_BITS, kept_block},
     letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
     rows,
 };
 use crate::{
     id::PartyId,
-    vertical::{Encoding, Letter, Outbox},
+    vertical::{Encoding, Outbox},
 };
 
 /// Name of the means that stand in for holders who are absent when firms are scored.
 const MEANS_FILE: &str = "means.json";
-/// Most bits after the point of a residual.
-const RESIDUAL_BITS: u32 = 24;
 
 /// How well scores tell bad firms from good ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,6 +99,8 @@ pub(super) struct Label {
     state: Option<LabelState>,
     passes: Vec<Pass>,
     alone: Option<Comparison>,
+    /// Fewer passes than the job allows: see [`Context::most_passes`].
+    most_passes: Option<usize>,
     /// The next exchange is the feature holders'.
     waits: bool,
     phase: Phase,
@@ -144,6 +144,7 @@ impl Label {
             state: None,
             passes: Vec::new(),
             alone: None,
+            most_passes: None,
             waits: false,
             phase: Phase::Scoring,
         };
@@ -221,7 +222,7 @@ impl Label {
         };
         let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("aligned: {} firms in common", self.rows.len());
-        outbox.letters = to_all(c.feature_holders(), letters::write(&opening));
+        outbox.letters = letters::write(c.feature_holders(), &opening);
         Ok(Turn::More(self, outbox))
     }
 
@@ -292,7 +293,7 @@ impl Label {
         outbox.announcement.phase = "bins with enough firms".to_owned();
         for (party, merged) in merged {
             let letter = Binned { merged, ask: ask.clone() };
-            outbox.letters.push(Letter { to: vec![party], body: letters::write(&letter) });
+            outbox.letters.extend(letters::write(vec![party], &letter));
         }
         Ok(Turn::More(self, outbox))
     }
@@ -306,7 +307,9 @@ impl Label {
     fn solver(&self, c: &Context<'_>) -> Result<LabelHolder, StepError> {
         let labels = self.train_labels(c);
         let held_out = c.held_out(labels.len());
-        let solver = LabelHolder::new(&self.encoded(c)?, labels, held_out, c.options.regression.clone());
+        let mut options = c.options.regression.clone();
+        options.max_passes = options.max_passes.min(self.most_passes.unwrap_or(usize::MAX));
+        let solver = LabelHolder::new(&self.encoded(c)?, labels, held_out, options);
         let solver = solver.map_err(|e| c.own(e))?;
         match &self.state {
             None => Ok(solver),
@@ -354,7 +357,8 @@ impl Label {
                 return Err(c.peer(party, "it sends products of more columns than the job has"));
             }
             let values = self.decrypted(c, party, asked, columns, &products.response)?;
-            outbox.letters.push(Letter { to: vec![party], body: letters::write(&Opened { values }) });
+            self.most_passes = c.most_passes(columns);
+            outbox.letters.extend(letters::write(vec![party], &Opened { values }));
         }
         self.phase = Phase::Directions;
         Ok(Turn::More(self, outbox))
@@ -384,7 +388,7 @@ impl Label {
             self.phase = Phase::Scores;
             Ask { combination, residuals: None, fitted: true }
         };
-        outbox.letters = to_all(c.feature_holders(), letters::write(&ask));
+        outbox.letters = letters::write(c.feature_holders(), &ask);
         Ok(Turn::More(self, outbox))
     }
 
@@ -410,7 +414,17 @@ impl Label {
     }
 
     fn partial_letters(&self, c: &Context<'_>) -> Result<Vec<PartialScores>, StepError> {
-        c.feature_holders().into_iter().map(|p| c.letter(p, "scores")).collect()
+        let letter = |p| -> Result<PartialScores, StepError> {
+            let letter: PartialScores = c.letter(p, "scores")?;
+            if letter.mean.unsigned_abs() > SCORE_LIMIT.unsigned_abs() {
+                return Err(c.peer(p, "its mean score is impossible"));
+            }
+            if letter.columns as usize > c.declared_columns(p) {
+                return Err(c.peer(p, "it uses more columns than the job has"));
+            }
+            Ok(letter)
+        };
+        c.feature_holders().into_iter().map(letter).collect()
     }
 
     fn quality(&self, c: &Context<'_>, scores: &[i64]) -> Result<Comparison, StepError> {

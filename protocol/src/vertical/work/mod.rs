@@ -35,6 +35,7 @@ use crate::{error::Fault, id::PartyId, job::JobSpec};
 
 pub use self::align::FirmsAnnounced;
 pub use self::label::{Comparison, JointResult, Quality, ScoredResult};
+pub use self::letters::LetterKind;
 
 /// Where a participant stands in its session.
 #[derive(Clone, Debug, PartialEq)]
