@@ -12,7 +12,7 @@ use haihe_protocol::{
     id::PartyId,
     job::JobSpec,
     vertical::{
-        Inbox,
+        Inbox, Outbox,
         work::{Firms, JointResult, Kept, Place, ScoredResult, StepError, Work},
     },
 };
@@ -23,10 +23,23 @@ struct Run {
     kept: Vec<Kept>,
     exchanges: u64,
     bytes: Vec<u64>,
+    /// Everything that was said, exchange by exchange and party by party.
+    said: Vec<Vec<Outbox>>,
 }
 
 /// Every party takes its steps; each state goes through its stored form, as after a crash.
 fn run(spec: &JobSpec, firms: &[(PartyId, Firms)], models: Option<&[Kept]>, session: u64) -> Result<Run, StepError> {
+    run_with(spec, firms, models, session, |_, _| true)
+}
+
+/// The same; a party is restarted before an exchange if `restarts` says so.
+fn run_with(
+    spec: &JobSpec,
+    firms: &[(PartyId, Firms)],
+    models: Option<&[Kept]>,
+    session: u64,
+    restarts: impl Fn(u64, usize) -> bool,
+) -> Result<Run, StepError> {
     let parties: Vec<PartyId> = firms.iter().map(|(p, _)| p.clone()).collect();
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&session.to_le_bytes());
@@ -39,10 +52,14 @@ fn run(spec: &JobSpec, firms: &[(PartyId, Firms)], models: Option<&[Kept]>, sess
     }
     let mut inboxes = vec![Inbox::default(); parties.len()];
     let mut bytes = vec![0; parties.len()];
+    let mut said = Vec::new();
     for exchange in 1..10_000 {
         let (mut outboxes, mut kept, mut next) = (Vec::new(), Vec::new(), Vec::new());
         for (me, work) in works.into_iter().enumerate() {
-            let work = Work::from_bytes(&work.to_bytes()).expect("read again");
+            let work = match restarts(exchange, me) {
+                true => Work::from_bytes(&work.to_bytes()).expect("read again"),
+                false => work,
+            };
             let step = work.step(spec, &places[me], &inboxes[me], &firms[me].1, &mut |_, _, _| {})?;
             bytes[me] += step.outbox.letters.iter().map(|l| l.body.len() as u64).sum::<u64>();
             next.push(step.work);
@@ -56,7 +73,7 @@ fn run(spec: &JobSpec, firms: &[(PartyId, Firms)], models: Option<&[Kept]>, sess
             let result_json = results.next().expect("the label holder publishes");
             assert_eq!(results.next(), None, "nobody else does");
             let kept = kept.into_iter().map(|k| k.expect("kept with the last parcel")).collect();
-            return Ok(Run { result_json, kept, exchanges: exchange, bytes });
+            return Ok(Run { result_json, kept, exchanges: exchange, bytes, said });
         }
         assert!(announcements.iter().all(|a| !a.done), "all are done in the same exchange");
         inboxes = (0..parties.len())
@@ -71,6 +88,7 @@ fn run(spec: &JobSpec, firms: &[(PartyId, Firms)], models: Option<&[Kept]>, sess
                     .collect(),
             })
             .collect();
+        said.push(outboxes);
     }
     panic!("the job does not end")
 }
@@ -261,6 +279,30 @@ fn a_scorecard_is_learned_and_scores_are_bit_equal_later() {
     let lines = lines.expect("text");
     assert!(lines.lines().skip(1).all(|l| l.ends_with(",holder-1")), "marked");
     assert!(lines.lines().count() > online.lines().count(), "firms that holder-1 lacks are scored too");
+}
+
+#[test]
+fn what_is_kept_in_memory_changes_no_bit() {
+    // With a memory of two directions they are merged in most passes.
+    for (encoding, memory) in [("standardise", 16), ("standardise", 2), ("woe", 2)] {
+        let solver = format!("[vertical.regression]\ntolerance = 1e-6\nmemory = {memory}\n");
+        let spec = spec(&(job(2, 3, encoding, "") + &solver));
+        let town = town(2, 3, 1500);
+        let run = |restarts: &dyn Fn(u64, usize) -> bool| {
+            run_with(&spec, &town, None, 5, restarts).unwrap_or_else(|e| panic!("{e}"))
+        };
+        let never = run(&|_, _| false);
+        let passes = serde_json::from_str::<JointResult>(&never.result_json).expect("a result").passes.len();
+        assert!(passes > 4, "{passes} passes merge nothing");
+        for (what, other) in [
+            ("before every step", run(&|_, _| true)),
+            ("now and then", run(&|exchange, party| (exchange + party as u64).is_multiple_of(3))),
+        ] {
+            assert_eq!(never.result_json, other.result_json, "{encoding}, restarts {what}");
+            assert_eq!(never.kept, other.kept, "{encoding}, restarts {what}");
+            assert!(never.said == other.said, "{encoding}, restarts {what}: other letters");
+        }
+    }
 }
 
 #[test]

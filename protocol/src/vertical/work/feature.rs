@@ -1,12 +1,11 @@
 //! The feature holder's side, after the firms are aligned.
 
-use std::num::NonZeroUsize;
-
 use haihe_models::vertical::{
-    Direction, Encoded, Encoder, FeatureHolder, Features, VALUE_LIMIT, VerticalError, feature_holder::FeatureState,
+    Direction, Encoder, FeatureHolder, Features, VALUE_LIMIT, VerticalError, feature_holder::FeatureState,
     gradient_from_products, score::Block, woe,
 };
 use haihe_privacy::{
+    digest::Digest,
     linear::{EncodedMatrix, EncryptedVector, LinearParameters, Masking, PublicKey, Tiling, centre, multiply, unmask},
     pairwise::Masks,
 };
@@ -40,12 +39,23 @@ pub(super) struct Feature {
     public_key: Vec<u8>,
     #[serde(with = "super::as_json")]
     encoder: Option<Encoder>,
-    state: FeatureState,
+    state: Option<FeatureState>,
     /// Passes so far.
     pass: usize,
     /// The next exchange is the label holder's.
     waits: bool,
     phase: Phase,
+    /// What follows from the rows and from what stands above, so that it need not be made again in every exchange. Not in
+    /// the vault: after a restart it is made anew, to the same bits.
+    #[serde(skip)]
+    ready: Option<Box<Ready>>,
+}
+
+/// The training rows, ready for passes.
+struct Ready {
+    holder: FeatureHolder,
+    /// The matrix in the form that is multiplied, as it was asked for in the last pass.
+    matrix: Option<EncodedMatrix>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,10 +94,11 @@ impl Feature {
             train: Vec::new(),
             public_key: Vec::new(),
             encoder: None,
-            state: FeatureState::default(),
+            state: None,
             pass: 0,
             waits: false,
             phase: Phase::Opening,
+            ready: None,
         };
         let mut outbox = Outbox::default();
         if c.spec.scoring.is_some() {
@@ -149,7 +160,9 @@ impl Feature {
                 let indicators: Vec<Vec<i32>> =
                     fine.iter().flat_map(|f| (0..f.len()).map(|bin| f.indicator(bin))).collect();
                 let context = c.purpose_at("labels", c.exchange - 1);
-                let (response, _) = self.multiplied(c, &indicators, 1, &labels, &context, Masking::None)?;
+                let parameters = self.parameters(c, 1, &labels)?;
+                let matrix = EncodedMatrix::new(&parameters, &indicators, MATRIX_MEMORY).map_err(|e| c.own(e))?;
+                let (response, _) = self.multiplied(c, &matrix, &labels, &context, Masking::None)?;
                 let letter = Counts { columns: fine.iter().map(|f| (f.rows(), f.standalone())).collect(), response };
                 let mut outbox = Outbox::default();
                 outbox.announcement.phase = "counts per bin".to_owned();
@@ -177,38 +190,39 @@ impl Feature {
         self.encoder.as_ref().ok_or_else(|| c.own("no encoding yet: a step was left out"))
     }
 
-    fn encoded(&self, c: &Context<'_>, part: &Part) -> Result<Encoded, StepError> {
-        self.encoder(c)?.encode(&part.features, &part.train).map_err(|e| c.own(e))
-    }
-
-    fn holder(&self, c: &Context<'_>, x: Encoded) -> Result<FeatureHolder, StepError> {
+    /// The training rows, made once and after a restart. Put it back into `ready` after use.
+    fn take_ready(&mut self, c: &Context<'_>) -> Result<Box<Ready>, StepError> {
+        if let Some(ready) = self.ready.take() {
+            return Ok(ready);
+        }
+        let part = self.part(c)?;
+        let x = self.encoder(c)?.encode(&part.features, &part.train).map_err(|e| c.own(e))?;
         let most = c.most_passes(x.len()).unwrap_or(usize::MAX);
         let holder = FeatureHolder::new(x, c.options.regression.ridge).map_err(|e| c.own(e))?;
-        let holder = holder.with_most_directions(most);
-        if self.pass == 0 { Ok(holder) } else { holder.resume(self.state.clone()).map_err(|e| c.own(e)) }
+        let mut holder = holder.with_most_directions(most);
+        if let Some(state) = &self.state {
+            holder = holder.resume(state.clone()).map_err(|e| c.own(e))?;
+        }
+        Ok(Box::new(Ready { holder, matrix: None }))
     }
 
     /// Answers the label holder's question: products, a first direction, or scores.
     fn answer(mut self, c: &mut Context<'_>, ask: Ask) -> Result<Turn<Self>, StepError> {
         let a = c.label_holder;
-        let part = self.part(c)?;
-        let x = self.encoded(c, &part)?;
-        if self.pass > 0 && ask.combination.is_none() {
+        if ask.combination.is_none() {
             return Err(c.peer(a, "it does not say how far to go along the last direction"));
         }
+        let mut ready = self.take_ready(c)?;
         if let Some(combination) = &ask.combination {
-            let mut holder = self.holder(c, x.clone())?;
-            if self.pass > 0 {
-                holder.apply(combination).map_err(|e| c.peer(a, e))?;
-            }
-            self.state = holder.state().clone();
+            ready.holder.apply(combination).map_err(|e| c.peer(a, e))?;
+            self.state = Some(ready.holder.state().clone());
         }
-        let mut outbox = Outbox::default();
         if ask.fitted {
-            let holder = self.holder(c, x.clone())?;
-            let block = Block::new(self.encoder(c)?, holder.coefficients(), 0.0, &part.features, &part.train);
+            let part = self.part(c)?;
+            let coefficients = ready.holder.coefficients();
+            let block = Block::new(self.encoder(c)?, coefficients, 0.0, &part.features, &part.train);
             let block = block.map_err(|e| c.own(e))?;
-            outbox = self.partial_scores(c, &block)?;
+            let outbox = self.partial_scores(c, &block)?;
             let block = serde_json::to_string_pretty(&block).expect("plain data");
             return Ok(Turn::More(Self { phase: Phase::Over { block }, waits: false, ..self }, outbox));
         }
@@ -218,14 +232,24 @@ impl Feature {
         if residuals.bits > RESIDUAL_BITS {
             return Err(c.peer(a, format!("its residuals have {} bits after the point", residuals.bits)));
         }
+        let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("train: pass {}, products", self.pass + 1);
-        let columns: Vec<Vec<i32>> = (0..x.len()).map(|i| x.column(i).to_vec()).collect();
+        let parameters = self.parameters(c, VALUE_LIMIT as u32, &residuals)?;
+        let matrix = match ready.matrix.take().filter(|matrix| *matrix.parameters() == parameters) {
+            Some(matrix) => matrix,
+            None => {
+                let x = ready.holder.x();
+                let columns: Vec<Vec<i32>> = (0..x.len()).map(|i| x.column(i).to_vec()).collect();
+                EncodedMatrix::new(&parameters, &columns, MATRIX_MEMORY).map_err(|e| c.own(e))?
+            }
+        };
         let context = c.purpose_at("residuals", c.exchange - 1);
-        let (response, masks) =
-            self.multiplied(c, &columns, VALUE_LIMIT as u32, &residuals, &context, Masking::Uniform)?;
-        let letter = Products { columns: columns.len() as u32, response };
+        let (response, masks) = self.multiplied(c, &matrix, &residuals, &context, Masking::Uniform)?;
+        let letter = Products { columns: matrix.columns() as u32, response };
         outbox.letters = letters::write(vec![a], &letter);
-        Ok(Turn::More(Self { phase: Phase::Opened { masks, bits: residuals.bits }, ..self }, outbox))
+        ready.matrix = Some(matrix);
+        let phase = Phase::Opened { masks, bits: residuals.bits };
+        Ok(Turn::More(Self { phase, ready: Some(ready), ..self }, outbox))
     }
 
     /// Unmasks its gradient and sends the scores of the next direction.
@@ -237,19 +261,17 @@ impl Feature {
         }
         let products: Vec<i64> =
             opened.values.iter().zip(masks).map(|(value, mask)| centre(unmask(*value, *mask))).collect();
-        let part = self.part(c)?;
-        let x = self.encoded(c, &part)?;
-        let mut holder = self.holder(c, x)?;
-        let direction = holder.direct(&gradient_from_products(&products, bits)).map_err(|e| match e {
+        let mut ready = self.take_ready(c)?;
+        let direction = ready.holder.direct(&gradient_from_products(&products, bits)).map_err(|e| match e {
             VerticalError::Budget { .. } => c.peer(a, e),
             _ => c.own(e),
         })?;
-        self.state = holder.state().clone();
+        self.state = Some(ready.holder.state().clone());
         self.pass += 1;
         let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("train: pass {}, direction", self.pass);
         outbox.letters = letters::write(vec![a], &self.masked(c, &direction)?);
-        Ok(Turn::More(Self { phase: Phase::Asked, ..self }, outbox))
+        Ok(Turn::More(Self { phase: Phase::Asked, ready: Some(ready), ..self }, outbox))
     }
 
     fn masked(&self, c: &Context<'_>, direction: &Direction) -> Result<Masked, StepError> {
@@ -282,27 +304,35 @@ impl Feature {
         Ok(outbox)
     }
 
+    /// What a matrix must be encoded for to be multiplied by this vector.
+    fn parameters(
+        &self,
+        c: &Context<'_>,
+        largest_entry: u32,
+        vector: &Encrypted,
+    ) -> Result<LinearParameters, StepError> {
+        let train = self.train.iter().filter(|t| **t).count();
+        Tiling::new(train, vector.block as usize)
+            .and_then(|tiling| LinearParameters::new(tiling, largest_entry, vector.largest))
+            .map_err(|e| c.peer(c.label_holder, e))
+    }
+
     /// Products of own columns with a vector of the label holder's.
     fn multiplied(
         &self,
         c: &Context<'_>,
-        columns: &[Vec<i32>],
-        largest_entry: u32,
+        matrix: &EncodedMatrix,
         vector: &Encrypted,
-        context: &haihe_privacy::digest::Digest,
+        context: &Digest,
         masking: Masking,
     ) -> Result<(Vec<u8>, Vec<u64>), StepError> {
         let a = c.label_holder;
-        let train = self.train.iter().filter(|t| **t).count();
-        let parameters = Tiling::new(train, vector.block as usize)
-            .and_then(|tiling| LinearParameters::new(tiling, largest_entry, vector.largest))
-            .map_err(|e| c.peer(a, e))?;
-        let encrypted = EncryptedVector::from_bytes(&parameters, context, &vector.bytes).map_err(|e| c.peer(a, e))?;
+        let encrypted = EncryptedVector::from_bytes(matrix.parameters(), context, &vector.bytes);
+        let encrypted = encrypted.map_err(|e| c.peer(a, e))?;
         let key = PublicKey::from_bytes(&self.public_key).map_err(|e| c.peer(a, e))?;
-        let matrix = EncodedMatrix::new(&parameters, columns, MATRIX_MEMORY).map_err(|e| c.own(e))?;
         let seed = c.secret_now("products");
-        let threads: NonZeroUsize = threads();
-        let (response, masks) = multiply(&matrix, &encrypted, &key, &seed, masking, threads).map_err(|e| c.own(e))?;
+        let (response, masks) =
+            multiply(matrix, &encrypted, &key, &seed, masking, threads()).map_err(|e| c.own(e))?;
         Ok((response.to_bytes(), masks))
     }
 }

@@ -104,6 +104,10 @@ pub(super) struct Label {
     /// The next exchange is the feature holders'.
     waits: bool,
     phase: Phase,
+    /// The solver with its rows, as `state` has it, so that it need not be made again in every pass. Not in the vault: after
+    /// a restart it is made anew, to the same bits.
+    #[serde(skip)]
+    solver: Option<Box<LabelHolder>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -147,6 +151,7 @@ impl Label {
             most_passes: None,
             waits: false,
             phase: Phase::Scoring,
+            solver: None,
         };
         if c.spec.scoring.is_some() {
             kept_block(c, model)?;
@@ -304,17 +309,27 @@ impl Label {
         encoder.encode(&features, &rows::positions(&self.train, true)).map_err(|e| c.own(e))
     }
 
-    fn solver(&self, c: &Context<'_>) -> Result<LabelHolder, StepError> {
+    /// The solver as it was left, made anew after a restart. Put it back with [`Self::remember`] after use.
+    fn solver(&mut self, c: &Context<'_>) -> Result<Box<LabelHolder>, StepError> {
+        if let Some(solver) = self.solver.take() {
+            return Ok(solver);
+        }
         let labels = self.train_labels(c);
         let held_out = c.held_out(labels.len());
         let mut options = c.options.regression.clone();
         options.max_passes = options.max_passes.min(self.most_passes.unwrap_or(usize::MAX));
         let solver = LabelHolder::new(&self.encoded(c)?, labels, held_out, options);
         let solver = solver.map_err(|e| c.own(e))?;
-        match &self.state {
-            None => Ok(solver),
-            Some(state) => solver.resume(state.clone()).map_err(|e| c.own(e)),
-        }
+        let solver = match &self.state {
+            None => solver,
+            Some(state) => solver.resume(state.clone()).map_err(|e| c.own(e))?,
+        };
+        Ok(Box::new(solver))
+    }
+
+    fn remember(&mut self, solver: Box<LabelHolder>) {
+        self.state = Some(solver.state().clone());
+        self.solver = Some(solver);
     }
 
     /// The optimum over the own columns, and the first question.
@@ -324,14 +339,14 @@ impl Label {
         // Nothing was asked of the others yet.
         self.passes.push(Pass { asked: 0.0, ..alone });
         self.alone = Some(self.quality(c, &self.own_scores(c, &self.block(c, &solver)?)?)?);
-        self.ask(c, &mut solver)
+        self.ask(c, solver)
     }
 
     /// Where the fit stands, and what is to be multiplied next.
-    fn ask(&mut self, c: &mut Context<'_>, solver: &mut LabelHolder) -> Result<Ask, StepError> {
+    fn ask(&mut self, c: &mut Context<'_>, mut solver: Box<LabelHolder>) -> Result<Ask, StepError> {
         let combination = Some(solver.combination());
         let residuals = solver.residuals();
-        self.state = Some(solver.state().clone());
+        self.remember(solver);
         let largest = residuals.iter().fold(0.0f64, |most, r| most.max(r.abs())).max(1.0).ceil();
         let room = LinearParameters::largest_multiplier(residuals.len(), VALUE_LIMIT as u32) as f64 / (largest + 1.0);
         if room < 16.0 {
@@ -381,10 +396,10 @@ impl Label {
         let status = pass.status;
         self.passes.push(pass);
         let ask = if status == Status::Continue {
-            self.ask(c, &mut solver)?
+            self.ask(c, solver)?
         } else {
             let combination = Some(solver.combination());
-            self.state = Some(solver.state().clone());
+            self.remember(solver);
             self.phase = Phase::Scores;
             Ask { combination, residuals: None, fitted: true }
         };
@@ -445,7 +460,7 @@ impl Label {
         Ok(Comparison { train, test: of(false) })
     }
 
-    fn finish(self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+    fn finish(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
         let letters = self.partial_letters(c)?;
         let solver = self.solver(c)?;
         let block = self.block(c, &solver)?;
