@@ -367,3 +367,25 @@ fn constant_and_collinear_columns_are_no_obstacle() {
     assert_eq!(block.columns.len(), 2, "the constant column is left out");
     assert_eq!(block.columns[0].coefficient >> 12, block.columns[1].coefficient >> 12, "twins share their weight");
 }
+
+#[test]
+fn a_later_fit_starts_where_an_earlier_one_ended_and_batches_come_close_to_all_rows() {
+    let text = job(2, 3, "standardise", "");
+    let town = town(2, 3, 3000);
+    let cold = run(&spec(&text), &town, None, 11).unwrap_or_else(|e| panic!("{e}"));
+    let passes = |run: &Run| serde_json::from_str::<JointResult>(&run.result_json).expect("a result").passes;
+    let auc = |run: &Run| {
+        serde_json::from_str::<JointResult>(&run.result_json).expect("a result").joint.test.expect("test").auc
+    };
+    let warm = spec(&format!("{text}\n[vertical.fit]\nwarm_start = \"0000\"\n"));
+    let warm = run(&warm, &town, Some(&cold.kept), 12).unwrap_or_else(|e| panic!("{e}"));
+    let (cold_passes, warm_passes) = (passes(&cold), passes(&warm));
+    assert!(warm_passes[1].loss < cold_passes[1].loss, "{:?} {:?}", warm_passes[1], cold_passes[1]);
+    assert!(warm_passes.len() <= cold_passes.len(), "{} {}", warm_passes.len(), cold_passes.len());
+    assert!((auc(&warm) - auc(&cold)).abs() < 1e-3);
+
+    let batches = "optimiser = \"minibatch\"\n[vertical.fit.minibatch]\nbatch_rows = 300\nepochs = 4\nrate = 0.5\n";
+    let batched = spec(&format!("{text}\n[vertical.fit]\n{batches}"));
+    let batched = run(&batched, &town, None, 13).unwrap_or_else(|e| panic!("{e}"));
+    assert!((auc(&batched) - auc(&cold)).abs() < 0.01, "{} {}", auc(&batched), auc(&cold));
+}

@@ -1,8 +1,12 @@
 //! The feature holder's side, after the firms are aligned.
 
 use haihe_models::vertical::{
-    Direction, Encoder, FeatureHolder, Features, VALUE_LIMIT, VerticalError, feature_holder::FeatureState,
-    gradient_from_products, score::Block, woe,
+    COEFFICIENT_BITS, Direction, Encoder, FeatureHolder, Features, VALUE_LIMIT, VerticalError,
+    feature_holder::FeatureState,
+    gradient_from_products,
+    minibatch::{BatchFeatures, BatchState},
+    score::Block,
+    woe,
 };
 use haihe_privacy::{
     digest::Digest,
@@ -18,7 +22,7 @@ use super::{
     letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
     rows,
 };
-use crate::vertical::{Encoding, Outbox};
+use crate::vertical::{Encoding, Optimiser, Outbox};
 
 /// Memory for transformed columns; beyond it they are transformed anew in every pass.
 const MATRIX_MEMORY: usize = 1 << 30;
@@ -40,6 +44,10 @@ pub(super) struct Feature {
     #[serde(with = "super::as_json")]
     encoder: Option<Encoder>,
     state: Option<FeatureState>,
+    /// Where it stands if it goes batch by batch.
+    batch: Option<BatchState>,
+    /// Coefficients by column to start from.
+    start: Vec<(String, f64)>,
     /// Passes so far.
     pass: usize,
     /// The next exchange is the label holder's.
@@ -95,6 +103,8 @@ impl Feature {
             public_key: Vec::new(),
             encoder: None,
             state: None,
+            batch: None,
+            start: Vec::new(),
             pass: 0,
             waits: false,
             phase: Phase::Opening,
@@ -107,6 +117,12 @@ impl Feature {
             return Ok(Turn::More(Self { phase: Phase::Over { block: String::new() }, ..feature }, outbox));
         }
         outbox.announcement.phase = "aligned".to_owned();
+        let mut feature = feature;
+        if c.options.fit.warm_start.is_some() {
+            let unit = 2f64.powi(-(COEFFICIENT_BITS as i32));
+            let terms = kept_block(c, model)?.columns.into_iter();
+            feature.start = terms.map(|t| (t.encoder.column().to_owned(), t.coefficient as f64 * unit)).collect();
+        }
         Ok(Turn::More(feature, outbox))
     }
 
@@ -160,7 +176,7 @@ impl Feature {
                 let indicators: Vec<Vec<i32>> =
                     fine.iter().flat_map(|f| (0..f.len()).map(|bin| f.indicator(bin))).collect();
                 let context = c.purpose_at("labels", c.exchange - 1);
-                let parameters = self.parameters(c, 1, &labels)?;
+                let parameters = self.parameters(c, part.train.len(), 1, &labels)?;
                 let matrix = EncodedMatrix::new(&parameters, &indicators, MATRIX_MEMORY).map_err(|e| c.own(e))?;
                 let (response, _) = self.multiplied(c, &matrix, &labels, &context, Masking::None)?;
                 let letter = Counts { columns: fine.iter().map(|f| (f.rows(), f.standalone())).collect(), response };
@@ -209,7 +225,8 @@ impl Feature {
     /// Answers the label holder's question: products, a first direction, or scores.
     fn answer(mut self, c: &mut Context<'_>, ask: Ask) -> Result<Turn<Self>, StepError> {
         let a = c.label_holder;
-        if ask.combination.is_none() {
+        let batched = c.options.fit.optimiser == Optimiser::Minibatch;
+        if ask.combination.is_none() && !(batched && self.pass > 0) {
             return Err(c.peer(a, "it does not say how far to go along the last direction"));
         }
         let mut ready = self.take_ready(c)?;
@@ -219,37 +236,91 @@ impl Feature {
         }
         if ask.fitted {
             let part = self.part(c)?;
-            let coefficients = ready.holder.coefficients();
-            let block = Block::new(self.encoder(c)?, coefficients, 0.0, &part.features, &part.train);
+            let coefficients = match self.batch {
+                Some(_) => {
+                    let batch = self.batches(c, ready.holder)?;
+                    let coefficients = batch.finish();
+                    ready.holder = batch.into_holder();
+                    coefficients
+                }
+                None => ready.holder.coefficients().to_vec(),
+            };
+            let block = Block::new(self.encoder(c)?, &coefficients, 0.0, &part.features, &part.train);
             let block = block.map_err(|e| c.own(e))?;
             let outbox = self.partial_scores(c, &block)?;
             let block = serde_json::to_string_pretty(&block).expect("plain data");
             return Ok(Turn::More(Self { phase: Phase::Over { block }, waits: false, ..self }, outbox));
         }
-        let Some(residuals) = ask.residuals else {
-            return Err(c.peer(a, "it asks for nothing"));
-        };
+        match ask.residuals {
+            Some(residuals) => self.products(c, ready, &residuals),
+            None if c.options.fit.warm_start.is_some() && self.pass == 0 => self.first_direction(c, ready),
+            None => Err(c.peer(a, "it asks for nothing")),
+        }
+    }
+
+    /// A warm start: the earlier coefficients are the first direction.
+    fn first_direction(mut self, c: &mut Context<'_>, mut ready: Box<Ready>) -> Result<Turn<Self>, StepError> {
+        let earlier = |column: &String| self.start.iter().find(|(name, _)| name == column).map_or(0.0, |(_, w)| *w);
+        let start: Vec<f64> = self.encoder(c)?.names().iter().map(earlier).collect();
+        let direction = ready.holder.start(start).map_err(|e| c.own(e))?;
+        self.state = Some(ready.holder.state().clone());
+        self.offer(c, ready, &direction)
+    }
+
+    /// Sends products with the columns, of all training firms or of a batch.
+    fn products(
+        mut self,
+        c: &mut Context<'_>,
+        mut ready: Box<Ready>,
+        residuals: &Encrypted,
+    ) -> Result<Turn<Self>, StepError> {
+        let a = c.label_holder;
         if residuals.bits > RESIDUAL_BITS {
             return Err(c.peer(a, format!("its residuals have {} bits after the point", residuals.bits)));
         }
         let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("train: pass {}, products", self.pass + 1);
-        let parameters = self.parameters(c, VALUE_LIMIT as u32, &residuals)?;
-        let matrix = match ready.matrix.take().filter(|matrix| *matrix.parameters() == parameters) {
+        let rows = match c.options.fit.optimiser {
+            Optimiser::FullBatch => None,
+            Optimiser::Minibatch => {
+                let batch = self.batches(c, ready.holder)?;
+                self.batch = Some(batch.state().clone());
+                let rows = batch.rows();
+                ready.holder = batch.into_holder();
+                Some(rows)
+            }
+        };
+        let train = self.train.iter().filter(|t| **t).count();
+        let parameters = self.parameters(c, rows.as_ref().map_or(train, Vec::len), VALUE_LIMIT as u32, residuals)?;
+        let known = |matrix: &EncodedMatrix| rows.is_none() && *matrix.parameters() == parameters;
+        let matrix = match ready.matrix.take().filter(known) {
             Some(matrix) => matrix,
             None => {
                 let x = ready.holder.x();
-                let columns: Vec<Vec<i32>> = (0..x.len()).map(|i| x.column(i).to_vec()).collect();
+                let column = |i| match &rows {
+                    None => x.column(i).to_vec(),
+                    Some(rows) => rows.iter().map(|r| x.column(i)[*r]).collect(),
+                };
+                let columns: Vec<Vec<i32>> = (0..x.len()).map(column).collect();
                 EncodedMatrix::new(&parameters, &columns, MATRIX_MEMORY).map_err(|e| c.own(e))?
             }
         };
         let context = c.purpose_at("residuals", c.exchange - 1);
-        let (response, masks) = self.multiplied(c, &matrix, &residuals, &context, Masking::Uniform)?;
+        let (response, masks) = self.multiplied(c, &matrix, residuals, &context, Masking::Uniform)?;
         let letter = Products { columns: matrix.columns() as u32, response };
         outbox.letters = letters::write(vec![a], &letter);
         ready.matrix = Some(matrix);
         let phase = Phase::Opened { masks, bits: residuals.bits };
         Ok(Turn::More(Self { phase, ready: Some(ready), ..self }, outbox))
+    }
+
+    /// The holder, going batch by batch from where it stands.
+    fn batches(&self, c: &Context<'_>, holder: FeatureHolder) -> Result<BatchFeatures, StepError> {
+        let batch = BatchFeatures::new(holder, c.options.fit.minibatch.clone()).map_err(|e| c.own(e))?;
+        match &self.batch {
+            None => Ok(batch),
+            Some(state) => batch.resume(state.clone()).map_err(|e| c.own(e)),
+        }
     }
 
     /// Unmasks its gradient and sends the scores of the next direction.
@@ -262,15 +333,28 @@ impl Feature {
         let products: Vec<i64> =
             opened.values.iter().zip(masks).map(|(value, mask)| centre(unmask(*value, *mask))).collect();
         let mut ready = self.take_ready(c)?;
-        let direction = ready.holder.direct(&gradient_from_products(&products, bits)).map_err(|e| match e {
+        let gradient = gradient_from_products(&products, bits);
+        if c.options.fit.optimiser == Optimiser::Minibatch {
+            let mut batch = self.batches(c, ready.holder)?;
+            batch.step(&gradient).map_err(|e| c.own(e))?;
+            let scores = batch.scores().map_err(|e| c.own(e))?;
+            self.batch = Some(batch.state().clone());
+            ready.holder = batch.into_holder();
+            return self.offer(c, ready, &Direction { scores, scalars: Vec::new() });
+        }
+        let direction = ready.holder.direct(&gradient).map_err(|e| match e {
             VerticalError::Budget { .. } => c.peer(a, e),
             _ => c.own(e),
         })?;
         self.state = Some(ready.holder.state().clone());
+        self.offer(c, ready, &direction)
+    }
+
+    fn offer(mut self, c: &Context<'_>, ready: Box<Ready>, direction: &Direction) -> Result<Turn<Self>, StepError> {
         self.pass += 1;
         let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("train: pass {}, direction", self.pass);
-        outbox.letters = letters::write(vec![a], &self.masked(c, &direction)?);
+        outbox.letters = letters::write(vec![c.label_holder], &self.masked(c, direction)?);
         Ok(Turn::More(Self { phase: Phase::Asked, ready: Some(ready), ..self }, outbox))
     }
 
@@ -308,11 +392,11 @@ impl Feature {
     fn parameters(
         &self,
         c: &Context<'_>,
+        rows: usize,
         largest_entry: u32,
         vector: &Encrypted,
     ) -> Result<LinearParameters, StepError> {
-        let train = self.train.iter().filter(|t| **t).count();
-        Tiling::new(train, vector.block as usize)
+        Tiling::new(rows, vector.block as usize)
             .and_then(|tiling| LinearParameters::new(tiling, largest_entry, vector.largest))
             .map_err(|e| c.peer(c.label_holder, e))
     }
@@ -331,8 +415,7 @@ impl Feature {
         let encrypted = encrypted.map_err(|e| c.peer(a, e))?;
         let key = PublicKey::from_bytes(&self.public_key).map_err(|e| c.peer(a, e))?;
         let seed = c.secret_now("products");
-        let (response, masks) =
-            multiply(matrix, &encrypted, &key, &seed, masking, threads()).map_err(|e| c.own(e))?;
+        let (response, masks) = multiply(matrix, &encrypted, &key, &seed, masking, threads()).map_err(|e| c.own(e))?;
         Ok((response.to_bytes(), masks))
     }
 }

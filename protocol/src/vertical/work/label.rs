@@ -10,7 +10,9 @@ use haihe_models::{
     vertical::{
         Direction, Encoded, Encoder, LabelHolder, Pass, SCORE_LIMIT, Status, VALUE_LIMIT,
         label_holder::LabelState,
-        log_odds, quantise_residuals,
+        log_odds,
+        minibatch::{BatchLabel, BatchState},
+        quantise_residuals,
         score::Block,
         woe::{self, FineColumn},
     },
@@ -31,7 +33,7 @@ use super::{
 };
 use crate::{
     id::PartyId,
-    vertical::{Encoding, Outbox},
+    vertical::{Encoding, Optimiser, Outbox},
 };
 
 /// Name of the means that stand in for holders who are absent when firms are scored.
@@ -99,6 +101,8 @@ pub(super) struct Label {
     state: Option<LabelState>,
     passes: Vec<Pass>,
     alone: Option<Comparison>,
+    /// Where it stands if it goes batch by batch.
+    batch: Option<BatchState>,
     /// Fewer passes than the job allows: see [`Context::most_passes`].
     most_passes: Option<usize>,
     /// The next exchange is the feature holders'.
@@ -122,6 +126,7 @@ enum Phase {
 /// What an encrypted vector was made for: its answers are read with the same.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Asked {
+    rows: u32,
     block: u32,
     entry: u32,
     largest: u64,
@@ -148,6 +153,7 @@ impl Label {
             state: None,
             passes: Vec::new(),
             alone: None,
+            batch: None,
             most_passes: None,
             waits: false,
             phase: Phase::Scoring,
@@ -255,7 +261,7 @@ impl Label {
         columns: usize,
         response: &[u8],
     ) -> Result<Vec<u64>, StepError> {
-        let tiling = Tiling::new(self.trained(), asked.block as usize).map_err(|e| c.own(e))?;
+        let tiling = Tiling::new(asked.rows as usize, asked.block as usize).map_err(|e| c.own(e))?;
         let parameters = LinearParameters::new(tiling, asked.entry, asked.largest).map_err(|e| c.own(e))?;
         let response = Response::from_bytes(&parameters, columns, response).map_err(|e| c.peer(from, e))?;
         Ok(self.key(c).decrypt(&response))
@@ -270,7 +276,7 @@ impl Label {
         let bad = self.train_labels(c);
         let bins: Vec<usize> = c.feature_holders().iter().map(|p| most_bins(c, *p)).collect();
         let tiling = Tiling::choose(bad.len(), &bins).map_err(|e| c.job(e))?;
-        let asked = Asked { block: tiling.block() as u32, entry: 1, largest: 1 };
+        let asked = Asked { rows: self.trained() as u32, block: tiling.block() as u32, entry: 1, largest: 1 };
         let mut merged = Vec::new();
         for party in c.feature_holders() {
             let counts: Counts = c.letter(party, "counts")?;
@@ -345,8 +351,25 @@ impl Label {
     /// Where the fit stands, and what is to be multiplied next.
     fn ask(&mut self, c: &mut Context<'_>, mut solver: Box<LabelHolder>) -> Result<Ask, StepError> {
         let combination = Some(solver.combination());
+        if c.options.fit.optimiser == Optimiser::Minibatch {
+            let mut batch = self.batches(c, *solver)?;
+            let residuals = batch.receive(&vec![0; batch.rows().len()]).map_err(|e| c.own(e))?;
+            self.batch = Some(batch.state().clone());
+            self.remember(Box::new(batch.into_holder()));
+            return Ok(Ask { combination, residuals: Some(self.multiplicand(c, &residuals)?), fitted: false });
+        }
         let residuals = solver.residuals();
+        let warm = c.options.fit.warm_start.is_some() && self.passes.len() == 1;
         self.remember(solver);
+        if warm {
+            self.phase = Phase::Directions;
+            return Ok(Ask { combination, residuals: None, fitted: false });
+        }
+        Ok(Ask { combination, residuals: Some(self.multiplicand(c, &residuals)?), fitted: false })
+    }
+
+    /// Residuals of all training firms or of a batch, encrypted.
+    fn multiplicand(&mut self, c: &Context<'_>, residuals: &[f64]) -> Result<Encrypted, StepError> {
         let largest = residuals.iter().fold(0.0f64, |most, r| most.max(r.abs())).max(1.0).ceil();
         let room = LinearParameters::largest_multiplier(residuals.len(), VALUE_LIMIT as u32) as f64 / (largest + 1.0);
         if room < 16.0 {
@@ -356,10 +379,41 @@ impl Label {
         let value = (largest as u64 + 1) << bits;
         let columns: Vec<usize> = c.feature_holders().iter().map(|p| c.declared_columns(*p)).collect();
         let fixed = Fixed { entry: VALUE_LIMIT as u32, value, bits };
-        let d = quantise_residuals(&residuals, bits);
-        let residuals = self.encrypted(c, "residuals", &columns, fixed, &d)?;
-        self.phase = Phase::Products(Asked { block: residuals.block, entry: fixed.entry, largest: value });
-        Ok(Ask { combination, residuals: Some(residuals), fitted: false })
+        let d = quantise_residuals(residuals, bits);
+        let encrypted = self.encrypted(c, "residuals", &columns, fixed, &d)?;
+        let (rows, block) = (residuals.len() as u32, encrypted.block);
+        self.phase = Phase::Products(Asked { rows, block, entry: fixed.entry, largest: value });
+        Ok(encrypted)
+    }
+
+    /// The label holder, going batch by batch from where it stands.
+    fn batches(&self, c: &Context<'_>, solver: LabelHolder) -> Result<BatchLabel, StepError> {
+        let batch = BatchLabel::new(solver, c.options.fit.minibatch.clone()).map_err(|e| c.own(e))?;
+        match &self.batch {
+            None => Ok(batch),
+            Some(state) => batch.resume(state.clone()).map_err(|e| c.own(e)),
+        }
+    }
+
+    /// The next batch: the others have sent its scores.
+    fn next_batch(mut self, c: &mut Context<'_>, letters: &[Masked]) -> Result<Turn<Self>, StepError> {
+        let solver = self.solver(c)?;
+        let mut batch = self.batches(c, *solver)?;
+        let scores: Vec<&[u8]> = letters.iter().map(|l| l.scores.as_slice()).collect();
+        let rows = batch.rows();
+        let scores = pairwise::open(&scores, rows.len()).map_err(|e| c.together(e))?;
+        let fitted = rows.is_empty();
+        let residuals = if fitted { Vec::new() } else { batch.receive(&scores).map_err(|e| c.together(e))? };
+        self.batch = Some(batch.state().clone());
+        self.remember(Box::new(batch.into_holder()));
+        let residuals = if fitted { None } else { Some(self.multiplicand(c, &residuals)?) };
+        if fitted {
+            self.phase = Phase::Scores;
+        }
+        let mut outbox = Outbox::default();
+        outbox.announcement.phase = "train: next batch".to_owned();
+        outbox.letters = letters::write(c.feature_holders(), &Ask { combination: None, residuals, fitted });
+        Ok(Turn::More(self, outbox))
     }
 
     fn decrypt(mut self, c: &mut Context<'_>, asked: Asked) -> Result<Turn<Self>, StepError> {
@@ -383,6 +437,9 @@ impl Label {
     fn receive(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
         let letters: Vec<Masked> =
             c.feature_holders().into_iter().map(|p| c.letter(p, "direction")).collect::<Result<_, _>>()?;
+        if c.options.fit.optimiser == Optimiser::Minibatch {
+            return self.next_batch(c, &letters);
+        }
         let scores: Vec<&[u8]> = letters.iter().map(|l| l.scores.as_slice()).collect();
         let scores = pairwise::open(&scores, self.trained()).map_err(|e| c.together(e))?;
         let scalars: Vec<&[u8]> = letters.iter().map(|l| l.scalars.as_slice()).collect();
@@ -409,10 +466,15 @@ impl Label {
 
     /// The label holder's part of the model, with the intercept.
     fn block(&self, c: &Context<'_>, solver: &LabelHolder) -> Result<Block, StepError> {
+        let (intercept, coefficients) = (solver.intercept(), solver.coefficients());
+        self.block_of(c, intercept, coefficients)
+    }
+
+    fn block_of(&self, c: &Context<'_>, intercept: f64, coefficients: &[f64]) -> Result<Block, StepError> {
         let encoder = self.encoder.as_ref().ok_or_else(|| c.own("no encoding yet: a step was left out"))?;
         let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
         let train = rows::positions(&self.train, true);
-        Block::new(encoder, solver.coefficients(), solver.intercept(), &features, &train).map_err(|e| c.own(e))
+        Block::new(encoder, coefficients, intercept, &features, &train).map_err(|e| c.own(e))
     }
 
     fn own_scores(&self, c: &Context<'_>, block: &Block) -> Result<Vec<i64>, StepError> {
@@ -463,7 +525,13 @@ impl Label {
     fn finish(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
         let letters = self.partial_letters(c)?;
         let solver = self.solver(c)?;
-        let block = self.block(c, &solver)?;
+        let block = match self.batch {
+            None => self.block(c, &solver)?,
+            Some(_) => {
+                let (intercept, coefficients) = self.batches(c, *solver)?.finish();
+                self.block_of(c, intercept, &coefficients)?
+            }
+        };
         let scores = self.total(c, &self.own_scores(c, &block)?, &letters)?;
         let joint = self.quality(c, &scores)?;
         let holders = c.feature_holders();
