@@ -57,6 +57,8 @@ enum Phase {
     Opened {
         masks: Vec<u64>,
         bits: u32,
+        /// No value of the vector is larger.
+        largest: u64,
     },
     /// Everything was said.
     Over {
@@ -112,7 +114,7 @@ impl Feature {
                 let ask = c.letter(c.label_holder, "question")?;
                 self.answer(c, ask)
             }
-            Phase::Opened { masks, bits } => self.direct(c, &masks, bits),
+            Phase::Opened { masks, bits, largest } => self.direct(c, &masks, bits, largest),
             Phase::Over { block } => {
                 let mut outbox = Outbox::default();
                 outbox.announcement.phase = "done".to_owned();
@@ -124,6 +126,11 @@ impl Feature {
                 Ok(Turn::Last(outbox, kept))
             }
         }
+    }
+
+    /// Own rows of the common firms, in the common order.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
     }
 
     fn part(&self, c: &Context<'_>) -> Result<Part, StepError> {
@@ -225,11 +232,14 @@ impl Feature {
             self.multiplied(c, &columns, VALUE_LIMIT as u32, &residuals, &context, Masking::Uniform)?;
         let letter = Products { columns: columns.len() as u32, response };
         outbox.letters = letters::write(vec![a], &letter);
-        Ok(Turn::More(Self { phase: Phase::Opened { masks, bits: residuals.bits }, ..self }, outbox))
+        Ok(Turn::More(
+            Self { phase: Phase::Opened { masks, bits: residuals.bits, largest: residuals.largest }, ..self },
+            outbox,
+        ))
     }
 
     /// Unmasks its gradient and sends the scores of the next direction.
-    fn direct(mut self, c: &mut Context<'_>, masks: &[u64], bits: u32) -> Result<Turn<Self>, StepError> {
+    fn direct(mut self, c: &mut Context<'_>, masks: &[u64], bits: u32, largest: u64) -> Result<Turn<Self>, StepError> {
         let a = c.label_holder;
         let opened: Opened = c.letter(a, "decrypted products")?;
         if opened.values.len() != masks.len() {
@@ -239,6 +249,13 @@ impl Feature {
             opened.values.iter().zip(masks).map(|(value, mask)| centre(unmask(*value, *mask))).collect();
         let part = self.part(c)?;
         let x = self.encoded(c, &part)?;
+        let possible = |(column, product): (usize, &i64)| {
+            let sum: u128 = x.column(column).iter().map(|v| u128::from(v.unsigned_abs())).sum();
+            u128::from(product.unsigned_abs()) <= sum * u128::from(largest)
+        };
+        if !products.iter().enumerate().all(possible) {
+            return Err(c.peer(a, "it decrypted a product that no residuals give"));
+        }
         let mut holder = self.holder(c, x)?;
         let direction = holder.direct(&gradient_from_products(&products, bits)).map_err(|e| match e {
             VerticalError::Budget { .. } => c.peer(a, e),
