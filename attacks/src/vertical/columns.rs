@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_holder_is_seen_through_and_two_are_mixed() {
+    fn opened_scores_tell_more_than_the_own_columns_and_less_than_all() {
         let found =
             columns(&Polish::load().expect("the bundled firms"), &Settings { seed: 1, quick: true }).expect("runs");
         let of = |holders: &str, known| {
@@ -120,10 +120,14 @@ mod tests {
                 .find(|c| c.holders == holders && c.encoding == "standardise" && c.known == known)
                 .expect("is there")
         };
-        let (one, two) = (of("tax", Some(1000)), of("tax + core", Some(1000)));
-        assert!(one.passes < one.columns, "the brake holds: {one:?}");
-        assert!(one.both < one.own, "scores say more than the bank's own columns: {one:?}");
-        assert!(one.received < two.received, "{one:?} {two:?}");
-        assert!(of("tax", None).received <= one.received);
+        for holders in ["tax", "tax + core"] {
+            let (some, limit) = (of(holders, Some(1000)), of(holders, None));
+            assert!(some.passes < some.columns, "fewer directions than columns: {some:?}");
+            assert!(some.both < 0.8 * some.own, "scores say more than the bank's own columns: {some:?}");
+            assert!(
+                limit.received <= some.received && limit.both > 0.1,
+                "not all of the columns are in the span: {limit:?}"
+            );
+        }
     }
 }
