@@ -62,7 +62,12 @@ fn keys(c: &Context<'_>) -> Result<Vec<String>, StepError> {
 }
 
 fn named(c: &Context<'_>, error: AlignError) -> StepError {
-    match error.culprit() {
+    // Everybody's parcel is here: a letter that is not in it was not written.
+    let missing = match error {
+        AlignError::LetterMissing { from } => Some(from),
+        _ => None,
+    };
+    match error.culprit().or(missing) {
         Some(party) if (party as usize) < c.place.parties.len() => c.peer(party as usize, error),
         _ => c.own(error),
     }

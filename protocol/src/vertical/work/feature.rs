@@ -75,6 +75,8 @@ enum Phase {
     Opened {
         masks: Vec<u64>,
         bits: u32,
+        /// No value of the vector is larger.
+        largest: u64,
     },
     /// Everything was said.
     Over {
@@ -139,7 +141,7 @@ impl Feature {
                 let ask = c.letter(c.label_holder, "question")?;
                 self.answer(c, ask)
             }
-            Phase::Opened { masks, bits } => self.direct(c, &masks, bits),
+            Phase::Opened { masks, bits, largest } => self.direct(c, &masks, bits, largest),
             Phase::Over { block } => {
                 let mut outbox = Outbox::default();
                 outbox.announcement.phase = "done".to_owned();
@@ -151,6 +153,11 @@ impl Feature {
                 Ok(Turn::Last(outbox, kept))
             }
         }
+    }
+
+    /// Own rows of the common firms, in the common order.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
     }
 
     fn part(&self, c: &Context<'_>) -> Result<Part, StepError> {
@@ -310,7 +317,7 @@ impl Feature {
         let letter = Products { columns: matrix.columns() as u32, response };
         outbox.letters = letters::write(vec![a], &letter);
         ready.matrix = Some(matrix);
-        let phase = Phase::Opened { masks, bits: residuals.bits };
+        let phase = Phase::Opened { masks, bits: residuals.bits, largest: residuals.largest };
         Ok(Turn::More(Self { phase, ready: Some(ready), ..self }, outbox))
     }
 
@@ -324,7 +331,7 @@ impl Feature {
     }
 
     /// Unmasks its gradient and sends the scores of the next direction.
-    fn direct(mut self, c: &mut Context<'_>, masks: &[u64], bits: u32) -> Result<Turn<Self>, StepError> {
+    fn direct(mut self, c: &mut Context<'_>, masks: &[u64], bits: u32, largest: u64) -> Result<Turn<Self>, StepError> {
         let a = c.label_holder;
         let opened: Opened = c.letter(a, "decrypted products")?;
         if opened.values.len() != masks.len() {
@@ -333,6 +340,14 @@ impl Feature {
         let products: Vec<i64> =
             opened.values.iter().zip(masks).map(|(value, mask)| centre(unmask(*value, *mask))).collect();
         let mut ready = self.take_ready(c)?;
+        let x = ready.holder.x();
+        let possible = |(column, product): (usize, &i64)| {
+            let sum: u128 = x.column(column).iter().map(|v| u128::from(v.unsigned_abs())).sum();
+            u128::from(product.unsigned_abs()) <= sum * u128::from(largest)
+        };
+        if !products.iter().enumerate().all(possible) {
+            return Err(c.peer(a, "it decrypted a product that no residuals give"));
+        }
         let gradient = gradient_from_products(&products, bits);
         if c.options.fit.optimiser == Optimiser::Minibatch {
             let mut batch = self.batches(c, ready.holder)?;

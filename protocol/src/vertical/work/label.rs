@@ -192,6 +192,11 @@ impl Label {
         }
     }
 
+    /// Own rows of the common firms, in the common order.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
     fn train_labels(&self, c: &Context<'_>) -> Vec<bool> {
         let labels = rows::labels(c.firms, &self.rows);
         labels.into_iter().zip(&self.train).filter(|(_, train)| **train).map(|(bad, _)| bad).collect()

@@ -131,6 +131,16 @@ impl Work {
         letters::read(bytes)
     }
 
+    /// This participant's own rows of the common firms, in the order that all parties have them in; `None` before the firms
+    /// are aligned and after the end. For audits: whoever may read the vault may know it.
+    pub fn rows(&self) -> Option<&[u32]> {
+        match &self.stage {
+            Stage::Label(label) => Some(label.rows()),
+            Stage::Feature(feature) => Some(feature.rows()),
+            Stage::Begun | Stage::Aligning(_) | Stage::Over => None,
+        }
+    }
+
     /// Takes what was received in the last exchange (nothing before the first) and says what is sent in the next.
     /// `progress` hears what is done, how much of it, and how much there is.
     pub fn step(

@@ -1,5 +1,7 @@
 //! The work of the parties of a vertical job, without network: every letter goes straight into the next inbox.
 
+mod tampering;
+
 use std::collections::BTreeMap;
 
 use haihe_models::{
@@ -29,17 +31,29 @@ struct Run {
 
 /// Every party takes its steps; each state goes through its stored form, as after a crash.
 fn run(spec: &JobSpec, firms: &[(PartyId, Firms)], models: Option<&[Kept]>, session: u64) -> Result<Run, StepError> {
-    run_with(spec, firms, models, session, |_, _| true)
+    run_with(spec, firms, models, session, &mut |_, _, _| {}).map_err(|(_, _, error)| error)
 }
 
-/// The same; a party is restarted before an exchange if `restarts` says so.
+/// The same; `alter` may change what a party says in an exchange. An error comes with the exchange and with who found it.
 fn run_with(
     spec: &JobSpec,
     firms: &[(PartyId, Firms)],
     models: Option<&[Kept]>,
     session: u64,
-    restarts: impl Fn(u64, usize) -> bool,
-) -> Result<Run, StepError> {
+    alter: &mut dyn FnMut(u64, usize, &mut Outbox),
+) -> Result<Run, (u64, usize, StepError)> {
+    run_restarting(spec, firms, models, session, &|_, _| true, alter)
+}
+
+/// The same; a party is restarted before an exchange if `restarts` says so.
+fn run_restarting(
+    spec: &JobSpec,
+    firms: &[(PartyId, Firms)],
+    models: Option<&[Kept]>,
+    session: u64,
+    restarts: &dyn Fn(u64, usize) -> bool,
+    alter: &mut dyn FnMut(u64, usize, &mut Outbox),
+) -> Result<Run, (u64, usize, StepError)> {
     let parties: Vec<PartyId> = firms.iter().map(|(p, _)| p.clone()).collect();
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&session.to_le_bytes());
@@ -48,7 +62,7 @@ fn run_with(
     let mut works: Vec<Work> = Vec::new();
     for place in &places {
         let model = models.map(|m| &m[place.me]);
-        works.push(Work::begin(spec, place, [place.me as u8 + 1; 32], model)?);
+        works.push(Work::begin(spec, place, [place.me as u8 + 1; 32], model).map_err(|e| (0, place.me, e))?);
     }
     let mut inboxes = vec![Inbox::default(); parties.len()];
     let mut bytes = vec![0; parties.len()];
@@ -60,7 +74,9 @@ fn run_with(
                 true => Work::from_bytes(&work.to_bytes()).expect("read again"),
                 false => work,
             };
-            let step = work.step(spec, &places[me], &inboxes[me], &firms[me].1, &mut |_, _, _| {})?;
+            let step = work.step(spec, &places[me], &inboxes[me], &firms[me].1, &mut |_, _, _| {});
+            let mut step = step.map_err(|error| (exchange, me, error))?;
+            alter(exchange, me, &mut step.outbox);
             bytes[me] += step.outbox.letters.iter().map(|l| l.body.len() as u64).sum::<u64>();
             next.push(step.work);
             outboxes.push(step.outbox);
@@ -289,7 +305,7 @@ fn what_is_kept_in_memory_changes_no_bit() {
         let spec = spec(&(job(2, 3, encoding, "") + &solver));
         let town = town(2, 3, 1500);
         let run = |restarts: &dyn Fn(u64, usize) -> bool| {
-            run_with(&spec, &town, None, 5, restarts).unwrap_or_else(|e| panic!("{e}"))
+            run_restarting(&spec, &town, None, 5, &restarts, &mut |_, _, _| {}).unwrap_or_else(|(_, _, e)| panic!("{e}"))
         };
         let never = run(&|_, _| false);
         let passes = serde_json::from_str::<JointResult>(&never.result_json).expect("a result").passes.len();
@@ -388,4 +404,58 @@ fn a_later_fit_starts_where_an_earlier_one_ended_and_batches_come_close_to_all_r
     let batched = spec(&format!("{text}\n[vertical.fit]\n{batches}"));
     let batched = run(&batched, &town, None, 13).unwrap_or_else(|e| panic!("{e}"));
     assert!((auc(&batched) - auc(&cold)).abs() < 0.01, "{} {}", auc(&batched), auc(&cold));
+}
+
+#[test]
+fn a_sole_holder_sends_fewer_directions_than_it_has_columns() {
+    // So strict a tolerance that nothing but the brake ends the fit.
+    for (columns_of_holder, most) in [(3, 2), (1, 1)] {
+        let text = job(1, 3, "standardise", "").replace(
+            "[vertical.alignment]",
+            "[vertical.regression]\ntolerance = 1e-12\nmax_passes = 30\n[vertical.alignment]",
+        );
+        let mut town = town(1, 3, 900);
+        let holder = town.iter().position(|(p, _)| *p == party("holder-0")).expect("in town");
+        // Constant columns are not used, and do not count.
+        for column in &mut town[holder].1.table.columns[columns_of_holder..] {
+            *column = Column::Numeric(vec![7.0; column.len()]);
+        }
+        let run = run(&spec(&text), &town, None, 11).unwrap_or_else(|e| panic!("{e}"));
+        let result: JointResult = serde_json::from_str(&run.result_json).expect("a result");
+        assert_eq!(result.columns[&party("holder-0")] as usize, columns_of_holder);
+        assert_eq!(result.passes.len() - 1, most, "passes with {columns_of_holder} columns");
+    }
+}
+
+/// A label holder that asks for more anyway, by another job file than the holder's: the holder goes no further.
+#[test]
+fn a_sole_holder_refuses_more_directions() {
+    let text = job(1, 3, "standardise", "").replace(
+        "[vertical.alignment]",
+        "[vertical.regression]\ntolerance = 1e-12\nmax_passes = 30\n[vertical.alignment]",
+    );
+    let (spec, mut town) = (spec(&text), town(1, 3, 900));
+    let holder = town.iter().position(|(p, _)| *p == party("holder-0")).expect("in town");
+    let unused = &mut town[holder].1.table.columns[2];
+    *unused = Column::Numeric(vec![7.0; unused.len()]);
+    // The label holder believes that the holder has more columns than it has: the number in the clear, in `Products`.
+    let error = run_with(&spec, &town, None, 12, &mut |_, from, outbox| {
+        if from == holder && outbox.announcement.phase.ends_with("products") {
+            let letter = &mut outbox.letters[0].body;
+            assert_eq!(letter[0], 2, "two columns");
+            // The response of three columns is as long as that of two, and a value for the third.
+            let mut altered = tampering::products(letter);
+            altered.0 += 1;
+            altered.1.extend([0; 8]);
+            *letter = tampering::written(&altered);
+        }
+        if from != holder && outbox.announcement.phase.ends_with("decrypted") {
+            let mut values = tampering::opened(&outbox.letters[0].body);
+            values.pop();
+            outbox.letters[0].body = tampering::written(&values);
+        }
+    });
+    let (_, by, error) = error.err().expect("refused");
+    assert_eq!((by, &error.fault), (holder, &Fault::Participant(party("bank"))), "{error}");
+    assert!(error.reason.contains("1 score vectors"), "{error}");
 }
