@@ -13,7 +13,11 @@ use haihe_proto::{
     MAX_MESSAGE_BYTES,
     v1::{self, operations_client::OperationsClient},
 };
-use haihe_protocol::{id::Timestamp, journal::Entry};
+use haihe_protocol::{
+    id::Timestamp,
+    job::JobSpec,
+    journal::{Entry, Event},
+};
 use tonic::{
     Streaming,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
@@ -104,6 +108,16 @@ impl Operator {
             });
         }
         Ok(entries)
+    }
+
+    /// The job file that was submitted: the first entry of the job's journal.
+    pub async fn job_file(&mut self, job: &str) -> anyhow::Result<Option<JobSpec>> {
+        let mut stream = self.client.get_journal(reference(job)).await.map_err(said)?.into_inner();
+        let Some(entry) = stream.message().await.map_err(said)? else { return Ok(None) };
+        match serde_json::from_str(&entry.body_json) {
+            Ok(Event::JobOpened { toml, .. }) => Ok(JobSpec::parse(&toml).ok()),
+            _ => Ok(None),
+        }
     }
 
     /// A finished job's result, JSON.

@@ -1,5 +1,7 @@
 //! `haihe demo`: a whole federation on this machine, as separate processes over mutual TLS; and `haihe report`.
 
+mod joint;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -16,7 +18,7 @@ use crate::{
     Format, audit,
     client::{Connection, Operator},
     evidence,
-    job::{bytes, follow_quietly},
+    job::{bytes, follow_to_end},
     report::{
         self as page,
         data::{Note, Report},
@@ -33,9 +35,9 @@ pub struct DemoArguments {
     /// Which demo.
     #[arg(value_enum, default_value_t = Name::Scorecard)]
     name: Name,
-    /// Where results go; made anew.
-    #[arg(long, default_value = "target/demo/scorecard")]
-    out: PathBuf,
+    /// Where results go; made anew. Default: target/demo/NAME.
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Keep the folders of the four processes (keys, journals, logs) under OUT/parties.
     #[arg(long)]
     keep: bool,
@@ -46,6 +48,17 @@ pub struct DemoArguments {
 enum Name {
     /// Three banks build one credit scorecard on real loans to small firms.
     Scorecard,
+    /// Bank, tax bureau and core enterprise build one scorecard from different columns of the same real firms.
+    Joint,
+}
+
+impl Name {
+    fn folder(self) -> &'static str {
+        match self {
+            Name::Scorecard => "target/demo/scorecard",
+            Name::Joint => "target/demo/joint",
+        }
+    }
 }
 
 /// Arguments of `haihe report`.
@@ -67,7 +80,7 @@ pub struct ReportArguments {
     out: PathBuf,
 }
 
-/// Runs `haihe report`. With `--format json`, prints the leak report.
+/// Runs `haihe report`. With `--format json`, prints the leak report; of a vertical job, the report itself.
 pub async fn report(arguments: ReportArguments, format: Format) -> anyhow::Result<()> {
     let entries = match (arguments.coordinator, arguments.operator) {
         (Some(coordinator), Some(operator)) => {
@@ -75,6 +88,15 @@ pub async fn report(arguments: ReportArguments, format: Format) -> anyhow::Resul
         }
         _ => audit::read(Path::new(&arguments.journal))?,
     };
+    if evidence::joint::is_joint(&entries) {
+        let report = evidence::joint::report(&entries, &arguments.federation, |_| Default::default(), Vec::new())?;
+        joint::write_results(&arguments.out, &report, &entries)?;
+        match format {
+            Format::Json => println!("{}", serde_json::to_string(&report)?),
+            Format::Text => println!("{}", arguments.out.join("report.html").display()),
+        }
+        return Ok(());
+    }
     let report = evidence::report(&entries, &arguments.federation, "lattice", |_| Default::default(), Vec::new())?;
     write_results(&arguments.out, &report, &entries)?;
     match format {
@@ -136,9 +158,16 @@ pub fn notes() -> Vec<Note> {
 
 /// Runs `haihe demo`.
 pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()> {
-    let Name::Scorecard = arguments.name;
+    let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from(arguments.name.folder()));
+    match arguments.name {
+        Name::Scorecard => scorecard(&arguments, out, format).await,
+        Name::Joint => joint::run(&arguments, &out, format).await,
+    }
+}
+
+/// Three banks.
+async fn scorecard(arguments: &DemoArguments, out: PathBuf, format: Format) -> anyhow::Result<()> {
     let started = Instant::now();
-    let out = arguments.out;
     clear(&out)?;
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let temporary = tempfile::Builder::new().prefix("haihe-demo-").tempdir()?;
@@ -167,16 +196,7 @@ pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()>
     let mut operator = Operator::connect(&town.operator(&url)).await?;
     let job = operator.submit(JOB.to_owned()).await?.job_id;
     say(format!("job {} submitted: {} columns, {} parties\n", &job[..12], spec.data.columns.len(), parties.len()));
-    let last = if format == Format::Json {
-        let mut watch = operator.watch(&job).await?;
-        let mut last = None;
-        while let Some(status) = watch.next().await? {
-            last = Some(status);
-        }
-        last.context("the coordinator said nothing about the job")
-    } else {
-        follow_quietly(&mut operator, &job, format).await
-    };
+    let last = follow_to_end(&mut operator, &job, format).await;
     for process in &mut participants {
         process.check()?;
     }
@@ -228,6 +248,13 @@ fn clear(out: &Path) -> anyhow::Result<()> {
     }
     for file in RESULTS.into_iter().chain(["summary.json", "job.toml"]) {
         done(fs::remove_file(out.join(file)), out.join(file))?;
+    }
+    for entry in fs::read_dir(out).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("scorecard-") && name.ends_with(".csv") {
+            done(fs::remove_file(entry.path()), entry.path())?;
+        }
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! From a job's journal to the facts of its report.
 
+pub mod joint;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};

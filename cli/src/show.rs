@@ -1,5 +1,7 @@
 //! Comparisons as tables and as summaries for scripts.
 
+pub mod joint;
+
 use anyhow::{Context as _, ensure};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use haihe_simulations::baseline::{ADAPTED, ComparedModel, Comparison, Figures};

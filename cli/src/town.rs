@@ -8,7 +8,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use haihe_protocol::{id::PartyId, job::JobSpec};
+use haihe_participant::source::DataRequest;
+use haihe_protocol::{
+    id::PartyId,
+    job::{JobKind, JobSpec},
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
@@ -111,15 +115,21 @@ pub struct Town {
 }
 
 impl Town {
-    /// Makes an authority, the keys of all members and their configurations.
+    /// Makes an authority, the keys of all members and their configurations. All parties are banks.
     pub fn build(root: &Path, parties: &[PartyId]) -> anyhow::Result<Self> {
+        let banks: Vec<_> = parties.iter().map(|party| (party.clone(), Role::Bank)).collect();
+        Self::build_of(root, &banks)
+    }
+
+    /// The same for parties of any role.
+    pub fn build_of(root: &Path, members: &[(PartyId, Role)]) -> anyhow::Result<Self> {
         let pki = root.join("pki");
         pki::init(&pki, FEDERATION)?;
         let host = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         pki::issue(&pki, Role::Coordinator, "coordinator", &host)?;
         pki::issue(&pki, Role::Operator, "pilot-operator", &[])?;
-        for party in parties {
-            pki::issue(&pki, Role::Bank, party.as_str(), &[])?;
+        for (party, role) in members {
+            pki::issue(&pki, *role, party.as_str(), &[])?;
         }
         Ok(Self { root: root.to_owned(), pki })
     }
@@ -173,16 +183,17 @@ impl Town {
         fs::create_dir_all(&folder)?;
         let csv = fs::canonicalize(data).with_context(|| format!("{} is missing", data.display()))?;
         let pki = format!("../pki/{party}");
+        let request = DataRequest::of(spec, party).with_context(|| format!("the job asks nothing of {party}"))?;
         let config = format!(
             "policy = \"policy.toml\"\n\n[participant]\nparty = \"{party}\"\nstate_dir = \"state\"\n\n[coordinator]\n\
              url = \"{url}\"\nca = \"{pki}/ca.crt\"\ncertificate = \"{pki}/tls.crt\"\nkey = \"{pki}/tls.key\"\n\
              signing_certificate = \"{pki}/signing.crt\"\nsigning_key = \"{pki}/signing.key\"\n\n\
              [[view]]\nname = \"{}\"\npath = {}\n",
-            spec.data.view,
+            request.view,
             toml_string(&csv.display().to_string())
         );
         fs::write(folder.join("participant.toml"), config)?;
-        fs::write(folder.join("policy.toml"), policy(spec))?;
+        fs::write(folder.join("policy.toml"), policy(spec, &request))?;
         let config = folder.join("participant.toml");
         let name = format!("haihe-participant {party}");
         Process::start(&name, &program("haihe-participant")?, &config, folder.join("log"))
@@ -193,24 +204,29 @@ fn toml_string(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// A policy that accepts this job and no other.
-fn policy(spec: &JobSpec) -> String {
-    let data = &spec.data;
-    let mut columns = vec![data.key.as_str(), data.label.as_str()];
-    columns.extend(data.firm.iter().map(String::as_str).filter(|firm| *firm != data.key));
-    columns.extend(data.split.iter().map(|s| s.column.as_str()));
-    columns.extend(data.columns.iter().map(|c| c.name.as_str()));
-    let columns: Vec<String> = columns.into_iter().map(toml_string).collect();
-    let bins = spec.scorecard.as_ref().map_or(1.0, |s| s.binning.min_bin_rows.max(1.0));
+/// A policy that accepts this job and no other; of a vertical job, also the scoring of firms with its model.
+fn policy(spec: &JobSpec, request: &DataRequest) -> String {
+    let columns: Vec<String> = request.all_columns().iter().map(|column| toml_string(column)).collect();
+    let (kinds, parties, bins, rest) = match &spec.vertical {
+        None => {
+            let bins = spec.scorecard.as_ref().map_or(1.0, |s| s.binning.min_bin_rows.max(1.0));
+            let rest = "[privacy]\nepsilon = 8.0\ndelta = 1e-6\n".to_owned();
+            (format!("\"{}\"", spec.kind().as_str()), spec.min_parties(), bins as u64, rest)
+        }
+        Some(vertical) => {
+            let (woe, alignment) = (&vertical.woe, &vertical.alignment);
+            let (max_firms, min_common) = (alignment.max_firms, alignment.min_common);
+            let rest = format!("[alignment]\nmax_firms = {max_firms}\nmin_common = {min_common}\n");
+            let kinds = [JobKind::JointScorecard, JobKind::JointScoring].map(|kind| toml_string(kind.as_str()));
+            (kinds.join(", "), 2, (woe.minimum_goods + woe.minimum_bads).max(1), rest)
+        }
+    };
     format!(
-        "[accept]\nfederations = [\"{FEDERATION}\"]\nkinds = [\"{}\"]\noperators = [\"pilot-operator\"]\n\n\
+        "[accept]\nfederations = [\"{FEDERATION}\"]\nkinds = [{kinds}]\noperators = [\"pilot-operator\"]\n\n\
          [columns]\nviews = [{}]\nallow = [{}]\n\n\
-         [minimum]\nparties = {}\nrows = 100\nbin_rows = {}\nadversary = \"malicious\"\n\n[results]\nown_metrics = true\n\n\
-         [privacy]\nepsilon = 8.0\ndelta = 1e-6\n",
-        spec.kind().as_str(),
-        toml_string(&data.view),
+         [minimum]\nparties = {parties}\nrows = 100\nbin_rows = {bins}\nadversary = \"malicious\"\n\n\
+         [results]\nown_metrics = true\n\n{rest}",
+        toml_string(&request.view),
         columns.join(", "),
-        spec.min_parties(),
-        bins as u64,
     )
 }

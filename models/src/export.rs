@@ -1,7 +1,8 @@
 //! What leaves the program: a scorecard as CSV or JSON, and the names of things in English and Chinese.
 
 use crate::binning::{Bin, BinKind};
-use crate::scorecard::{Scorecard, ScorecardError, Tier, Warning};
+use crate::scorecard::{ScalingOptions, Scorecard, ScorecardError, Tier, Warning};
+use crate::vertical::{COEFFICIENT_BITS, encoding::ColumnEncoder, score::Block};
 
 /// A name in both languages of the users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,8 +164,53 @@ pub fn scorecard_csv(scorecard: &Scorecard) -> String {
             ]);
         }
     }
+    written(&lines)
+}
+
+/// One party's part of a vertical scorecard as a table for a spreadsheet: one line per bin; the label holder's begins with the
+/// base points. `score` adds up exact terms, so `points` are for people and may differ from it by the rounding.
+pub fn block_csv(block: &Block, scaling: &ScalingOptions) -> String {
+    let header = ["variable", "bin", "good", "bad", "bad_rate", "woe", "iv", "coefficient", "points", "exact_points"];
+    let mut lines = vec![header.map(str::to_owned)];
+    let points = |exact: f64| [(libm::rint(exact) + 0.0).to_string(), format!("{exact:.4}")];
+    let empty = String::new;
+    if block.base != 0 {
+        let [whole, exact] = points(block.base_points(scaling));
+        let all = terms::ALL_VALUES.en.to_owned();
+        lines.push(["(base)".to_owned(), all, empty(), empty(), empty(), empty(), empty(), empty(), whole, exact]);
+    }
+    for (term, (column, of_bins)) in block.columns.iter().zip(block.points(scaling)) {
+        let coefficient = number(libm::ldexp(term.coefficient as f64, -(COEFFICIENT_BITS as i32)));
+        let ColumnEncoder::Woe { binning } = &term.encoder else {
+            let per_deviation = "per standard deviation".to_owned();
+            lines.push([
+                plain(column), per_deviation, empty(), empty(), empty(), empty(), empty(), coefficient, empty(), empty(),
+            ]);
+            continue;
+        };
+        for (bin, exact) in binning.bins.iter().zip(of_bins) {
+            let [whole, exact] = points(exact);
+            lines.push([
+                plain(column),
+                plain(&bin_label(bin)),
+                shown(bin.good, bin),
+                shown(bin.bad, bin),
+                rate(bin.good, bin.bad),
+                number(bin.woe),
+                number(bin.iv),
+                coefficient.clone(),
+                whole,
+                exact,
+            ]);
+        }
+    }
+    written(&lines)
+}
+
+/// Lines of equally many fields as CSV.
+fn written<const FIELDS: usize>(lines: &[[String; FIELDS]]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    for line in &lines {
+    for line in lines {
         // Writing to memory cannot fail, and all lines have the same number of fields.
         let _ = writer.write_record(line);
     }

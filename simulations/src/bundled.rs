@@ -8,6 +8,8 @@ use std::io::{self, Read};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use haihe_models::firm::UnifiedSocialCreditCode;
+
 /// Loans of US small businesses as bundled (gzip, CSV).
 pub const SBA_LOANS_GZ: &[u8] = include_bytes!("../data/sba_loans.csv.gz");
 /// Polish firms, bankrupt within a year or not, as bundled (gzip, CSV).
@@ -21,6 +23,11 @@ pub const README: &str = include_str!("../data/README.md");
 pub const SBA_SILO_PARTIES: [&str; 3] = ["bj", "tj", "he"];
 /// The thirty small lenders that gain most from working together.
 pub const SBA_LENDERS: RangeInclusive<u32> = 8..=37;
+
+/// The parties of the joint demo: name, file, and what is added to a firm's `id` before it is mixed to say whether this party
+/// lacks the firm, and where in its file the firm stands.
+pub const POLISH_JOINT: [(&str, &str, u64); 3] =
+    [("bank", "loans.csv", 2_000_003), ("tax", "returns.csv", 3_000_017), ("core", "orders.csv", 4_000_037)];
 
 /// Columns of the bundled loans that a bank's own file does not have: they say who holds the row, or how it is folded.
 const SBA_HELD_BACK: [&str; 3] = ["bank_id", "fold", "silo"];
@@ -155,6 +162,48 @@ pub fn write_polish_parties(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(written)
 }
 
+/// Writes what each party of the joint demo holds: `<dir>/bank/loans.csv` with `uscc`, `y`, `set` and 21 ratios,
+/// `<dir>/tax/returns.csv` and `<dir>/core/orders.csv` with `uscc` and theirs. Each party lacks about 2 % of the firms (those with
+/// `mix(id + offset) % 50 == 0`) and has the others in an order of its own; about 5,560 firms are in all three files. The codes
+/// are made up: firms of Beijing, Tianjin and Hebei that were never registered.
+pub fn write_polish_joint(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut firms = polish_year5();
+    let at = column_of(&firms, "id");
+    let ids: Vec<u64> = firms.rows.iter().map(|row| row[at].parse().expect("the bundled ids are numbers")).collect();
+    firms.columns.push("uscc".to_owned());
+    firms.rows.iter_mut().zip(&ids).for_each(|(row, id)| row.push(made_up_code(*id)));
+    let parties = polish_year5_parties();
+    let mut written = Vec::new();
+    for (party, file, offset) in POLISH_JOINT {
+        let mut own: Vec<(u64, usize)> = ids.iter().enumerate().map(|(row, id)| (mix(id + offset), row)).collect();
+        own.retain(|(drawn, _)| drawn % 50 != 0);
+        own.sort_unstable();
+        let rows = own.into_iter().map(|(_, row)| firms.rows[row].clone()).collect();
+        let lead: &[&str] = if party == "bank" { &["uscc", "y", "set"] } else { &["uscc"] };
+        let columns = lead.iter().copied().chain(parties[party].iter().map(String::as_str));
+        let path = dir.join(party).join(file);
+        TextTable { columns: firms.columns.clone(), rows }.selected(columns.map(|c| (c, c))).write_csv(&path)?;
+        written.push((party.to_owned(), path));
+    }
+    Ok(written)
+}
+
+/// A valid unified social credit code for a firm of the bundled data.
+fn made_up_code(id: u64) -> String {
+    let divisions = [110_000, 120_000, 130_000];
+    let division = divisions[(mix(id + 5_000_011) % 3) as usize];
+    let code = UnifiedSocialCreditCode::synthetic(division, id as u32);
+    code.expect("these are divisions, and any number makes a code").to_string()
+}
+
+/// The rule of the README by which rows are drawn.
+fn mix(id: u64) -> u64 {
+    let mut z = id.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
 /// One file per party: the loans whose `column` holds the party's value.
 fn write_parts(
     dir: &Path,
@@ -195,14 +244,6 @@ mod tests {
     fn count(table: &TextTable, column: &str, value: &str) -> usize {
         let at = column_of(table, column);
         table.rows.iter().filter(|row| row[at] == value).count()
-    }
-
-    /// The split rule of the README.
-    fn mix(id: u64) -> u64 {
-        let mut z = id.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
     }
 
     #[test]
@@ -302,5 +343,27 @@ mod tests {
         let widths: Vec<_> = written.iter().map(|(party, path)| (party.as_str(), read(path).columns.len())).collect();
         assert_eq!(widths, [("bank", 24), ("core", 14), ("tax", 31)]);
         assert!(read(&written[1].1).position("y").is_none());
+    }
+
+    #[test]
+    fn the_joint_demo_has_firms_in_three_orders_and_most_of_them_in_all() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let written = write_polish_joint(dir.path()).expect("written");
+        let tables: Vec<TextTable> = written.iter().map(|(_, path)| read(path)).collect();
+        let keys: Vec<Vec<String>> = tables
+            .iter()
+            .map(|t| {
+                let raw: Vec<String> = t.rows.iter().map(|row| row[0].clone()).collect();
+                haihe_models::firm::read_keys(haihe_models::firm::KeyKind::UnifiedSocialCreditCode, &raw).expect("valid codes")
+            })
+            .collect();
+        let sizes: Vec<_> = tables.iter().map(|t| (t.columns.len(), t.rows.len())).collect();
+        assert_eq!(sizes, [(24, 5804), (31, 5788), (14, 5776)]);
+        let sets: Vec<std::collections::BTreeSet<&String>> = keys.iter().map(|k| k.iter().collect()).collect();
+        let common = sets[0].iter().filter(|k| sets[1].contains(*k) && sets[2].contains(*k)).count();
+        assert_eq!(common, 5557);
+        let first: Vec<_> = keys.iter().map(|k| k.iter().find(|k| sets.iter().all(|s| s.contains(k)))).collect();
+        assert!(first[0] != first[1] && first[1] != first[2], "the orders differ");
+        assert_eq!((&tables[0].columns[..3], &tables[1].columns[..2]), (&["uscc", "y", "set"].map(str::to_owned)[..], &["uscc", "a1"].map(str::to_owned)[..]));
     }
 }

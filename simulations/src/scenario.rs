@@ -14,11 +14,12 @@ use std::{
 use haihe_models::table::Table;
 use haihe_participant::{
     config::ViewConfig,
-    source::{DataRequest, SourceError, load},
+    source::{DataRequest, Loaded, SourceError, load},
 };
 use haihe_protocol::{
     id::{PartyId, PartyIdError},
     job::{JobProblem, JobSpec},
+    vertical::work::Firms,
 };
 use serde::{Deserialize, Serialize};
 
@@ -329,14 +330,27 @@ pub async fn load_tables(
     spec: &JobSpec,
     files: &[(PartyId, PathBuf)],
 ) -> Result<Vec<(PartyId, Arc<Table>)>, ScenarioError> {
-    let mut tables = Vec::with_capacity(files.len());
+    let loaded = load_all(spec, files).await?;
+    Ok(loaded.into_iter().map(|(party, loaded)| (party, Arc::new(loaded.table))).collect())
+}
+
+/// The same for a vertical job: the rows with their keys.
+pub async fn load_firms(
+    spec: &JobSpec,
+    files: &[(PartyId, PathBuf)],
+) -> Result<Vec<(PartyId, Firms)>, ScenarioError> {
+    let loaded = load_all(spec, files).await?;
+    Ok(loaded.into_iter().map(|(party, l)| (party, Firms { keys: l.keys, table: l.table })).collect())
+}
+
+async fn load_all(spec: &JobSpec, files: &[(PartyId, PathBuf)]) -> Result<Vec<(PartyId, Loaded)>, ScenarioError> {
+    let mut all = Vec::with_capacity(files.len());
     for (party, path) in files {
         let Some(request) = DataRequest::of(spec, party) else { continue };
         let view = ViewConfig { name: request.view.clone(), path: path.clone(), sql: None, memory_mb: None };
-        let loaded = load(party.as_str(), &[view], Path::new(""), &request).await?;
-        tables.push((party.clone(), Arc::new(loaded.table)));
+        all.push((party.clone(), load(party.as_str(), &[view], Path::new(""), &request).await?));
     }
-    Ok(tables)
+    Ok(all)
 }
 
 #[cfg(test)]

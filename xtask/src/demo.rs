@@ -32,9 +32,12 @@ fn headline(summary: &Path) -> Result<String> {
     let summary: Value = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", summary.display()))?;
     let figure = |at: &str| summary.pointer(at).and_then(Value::as_f64);
     let auc = |at: &str| figure(at).map_or("-".to_owned(), |auc| format!("{auc:.4}"));
+    let learned = match figure("/joint/auc") {
+        Some(_) => format!("alone {}, joint {}", auc("/alone/auc"), auc("/joint/auc")),
+        None => format!("federated {}", auc("/federated/auc")),
+    };
     Ok(format!(
-        "AUC federated {}, pooled {}; {} rounds, {} rows sent, {:.0} s",
-        auc("/federated/auc"),
+        "AUC {learned}, pooled {}; {} rounds, {} rows sent, {:.0} s",
         auc("/pooled/auc"),
         figure("/rounds").unwrap_or(0.0),
         figure("/rows_sent").context("the summary does not say how many rows were sent")?,
@@ -52,8 +55,12 @@ mod tests {
         let text = r#"{"rounds":9,"seconds":3.2,"federated":{"auc":0.75},"pooled":{"auc":0.75},"rows_sent":0}"#;
         fs::write(&file, text).expect("written");
         let line = headline(&file).expect("a summary");
-        fs::remove_file(&file).expect("removed");
         assert_eq!(line, "AUC federated 0.7500, pooled 0.7500; 9 rounds, 0 rows sent, 3 s");
+        let text = r#"{"rounds":40,"seconds":9,"alone":{"auc":0.8},"joint":{"auc":0.9},"pooled":{"auc":0.9},"rows_sent":0}"#;
+        fs::write(&file, text).expect("written");
+        let line = headline(&file).expect("a summary");
+        fs::remove_file(&file).expect("removed");
+        assert_eq!(line, "AUC alone 0.8000, joint 0.9000, pooled 0.9000; 40 rounds, 0 rows sent, 9 s");
         assert!(headline(&file).is_err(), "a missing summary is an error");
     }
 }

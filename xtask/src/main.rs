@@ -30,10 +30,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build the programs and run a demo: a coordinator and three banks as four processes on this machine
+    /// Build the programs and run a demo: a coordinator and three parties as four processes on this machine
     ///
     /// The result is in target/demo/NAME: report.html to look at, summary.json for programs. What follows NAME is passed on:
-    /// `cargo xtask demo scorecard --keep` keeps the keys, journals and logs of the four processes.
+    /// `cargo xtask demo scorecard --keep` keeps the keys, journals and logs of the four processes. `cargo xtask demo joint` has a
+    /// bank, a tax bureau and a core enterprise.
     Demo {
         /// Which demo
         #[arg(default_value = DEMO)]

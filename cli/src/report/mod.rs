@@ -11,6 +11,7 @@ mod facts;
 mod figures;
 mod format;
 mod html;
+pub mod joint;
 mod privacy;
 mod scorecard;
 mod words;

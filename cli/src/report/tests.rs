@@ -138,7 +138,7 @@ fn sample() -> Report {
 }
 
 /// What must hold for every page.
-fn check(html: &str) {
+pub(super) fn check(html: &str) {
     for outside in ["http://", "https://", "src=", "url(", "@import", "<link", "<script", "<iframe", "<img"] {
         assert!(!html.contains(outside), "{outside}");
     }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod documentation;
+mod joint;
 mod processes;
 mod tool;
 mod uploads;

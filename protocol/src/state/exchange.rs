@@ -68,7 +68,8 @@ impl Exchanging {
     /// What is done in the present exchange, as far as somebody has said.
     fn phase(&self, spec: &JobSpec) -> String {
         let said = |heads: &mut dyn Iterator<Item = &ParcelHead>| {
-            let heads: Vec<&ParcelHead> = heads.collect();
+            // A side that has nothing to say in an exchange waits for the other.
+            let heads: Vec<&ParcelHead> = heads.filter(|h| h.announcement.phase != "waits").collect();
             let holder = heads.iter().find(|h| is_label_holder(spec, &h.party));
             holder.or(heads.first()).map(|h| h.announcement.phase.clone())
         };
