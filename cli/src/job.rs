@@ -132,9 +132,7 @@ fn validated(file: &Path, spec: &JobSpec, format: Format) -> anyhow::Result<()> 
     if let Some(vertical) = &spec.vertical {
         let columns: usize = vertical.holders.iter().map(|h| h.columns.len()).sum();
         if format == Format::Json {
-            let holder = |h: &HolderSpec| {
-                json!({"party": h.party, "view": h.view, "key": h.key, "label": h.label, "columns": h.columns.len()})
-            };
+            let holder = |h: &HolderSpec| json!({"party": h.party, "view": h.view, "key": h.key, "label": h.label, "columns": h.columns.len()});
             let value = json!({"valid": true, "name": name, "kind": kind, "parties": spec.job.parties, "columns": columns,
                 "label_holder": vertical.label_holder, "holders": vertical.holders.iter().map(holder).collect::<Vec<_>>()});
             println!("{value}");

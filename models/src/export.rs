@@ -184,7 +184,16 @@ pub fn block_csv(block: &Block, scaling: &ScalingOptions) -> String {
         let ColumnEncoder::Woe { binning } = &term.encoder else {
             let per_deviation = "per standard deviation".to_owned();
             lines.push([
-                plain(column), per_deviation, empty(), empty(), empty(), empty(), empty(), coefficient, empty(), empty(),
+                plain(column),
+                per_deviation,
+                empty(),
+                empty(),
+                empty(),
+                empty(),
+                empty(),
+                coefficient,
+                empty(),
+                empty(),
             ]);
             continue;
         };

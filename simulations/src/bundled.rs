@@ -354,7 +354,8 @@ mod tests {
             .iter()
             .map(|t| {
                 let raw: Vec<String> = t.rows.iter().map(|row| row[0].clone()).collect();
-                haihe_models::firm::read_keys(haihe_models::firm::KeyKind::UnifiedSocialCreditCode, &raw).expect("valid codes")
+                haihe_models::firm::read_keys(haihe_models::firm::KeyKind::UnifiedSocialCreditCode, &raw)
+                    .expect("valid codes")
             })
             .collect();
         let sizes: Vec<_> = tables.iter().map(|t| (t.columns.len(), t.rows.len())).collect();
@@ -364,6 +365,9 @@ mod tests {
         assert_eq!(common, 5557);
         let first: Vec<_> = keys.iter().map(|k| k.iter().find(|k| sets.iter().all(|s| s.contains(k)))).collect();
         assert!(first[0] != first[1] && first[1] != first[2], "the orders differ");
-        assert_eq!((&tables[0].columns[..3], &tables[1].columns[..2]), (&["uscc", "y", "set"].map(str::to_owned)[..], &["uscc", "a1"].map(str::to_owned)[..]));
+        assert_eq!(
+            (&tables[0].columns[..3], &tables[1].columns[..2]),
+            (&["uscc", "y", "set"].map(str::to_owned)[..], &["uscc", "a1"].map(str::to_owned)[..])
+        );
     }
 }

@@ -335,10 +335,7 @@ pub async fn load_tables(
 }
 
 /// The same for a vertical job: the rows with their keys.
-pub async fn load_firms(
-    spec: &JobSpec,
-    files: &[(PartyId, PathBuf)],
-) -> Result<Vec<(PartyId, Firms)>, ScenarioError> {
+pub async fn load_firms(spec: &JobSpec, files: &[(PartyId, PathBuf)]) -> Result<Vec<(PartyId, Firms)>, ScenarioError> {
     let loaded = load_all(spec, files).await?;
     Ok(loaded.into_iter().map(|(party, l)| (party, Firms { keys: l.keys, table: l.table })).collect())
 }

@@ -56,7 +56,8 @@ mod tests {
         fs::write(&file, text).expect("written");
         let line = headline(&file).expect("a summary");
         assert_eq!(line, "AUC federated 0.7500, pooled 0.7500; 9 rounds, 0 rows sent, 3 s");
-        let text = r#"{"rounds":40,"seconds":9,"alone":{"auc":0.8},"joint":{"auc":0.9},"pooled":{"auc":0.9},"rows_sent":0}"#;
+        let text =
+            r#"{"rounds":40,"seconds":9,"alone":{"auc":0.8},"joint":{"auc":0.9},"pooled":{"auc":0.9},"rows_sent":0}"#;
         fs::write(&file, text).expect("written");
         let line = headline(&file).expect("a summary");
         fs::remove_file(&file).expect("removed");

@@ -82,7 +82,8 @@ fn measure(rows: &mut Rows, set: &Set, encoding: &'static str, repetitions: usiz
     if set.name == "default_credit" {
         for (name, seconds) in REFERENCES {
             push(&format!("{name} / the whole training"), seconds / median, "times");
-            let pass = summary(runs.iter().map(|d| total(&d.exchanges[in_passes.clone()], |t| t.cpu) / passes as f64)).1;
+            let pass =
+                summary(runs.iter().map(|d| total(&d.exchanges[in_passes.clone()], |t| t.cpu) / passes as f64)).1;
             push(&format!("{name} / one pass"), seconds / pass, "times");
         }
     }
@@ -110,9 +111,15 @@ fn measure(rows: &mut Rows, set: &Set, encoding: &'static str, repetitions: usiz
 
     let slow = Link { bits: 1e7, latency: 0.05 };
     if ["default_credit", "polish year5"].contains(&set.name) {
-        for (what, exchanges) in [("the model", &done.exchanges[aligning..]), ("the model, alignment too", &done.exchanges[..])] {
+        for (what, exchanges) in
+            [("the model", &done.exchanges[aligning..]), ("the model, alignment too", &done.exchanges[..])]
+        {
             push(&format!("seconds to {what} at 10 Mbit/s and 50 ms"), slow.seconds(exchanges, false), "s");
-            push(&format!("seconds to {what} at 10 Mbit/s and 50 ms, letters asked for"), slow.seconds(exchanges, true), "s");
+            push(
+                &format!("seconds to {what} at 10 Mbit/s and 50 ms, letters asked for"),
+                slow.seconds(exchanges, true),
+                "s",
+            );
         }
     }
     if std::env::var_os("HAIHE_BENCH_EXCHANGES").is_some() {

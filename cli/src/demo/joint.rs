@@ -299,7 +299,8 @@ pub async fn run(arguments: &DemoArguments, out: &Path, format: Format) -> anyho
     report.owners = report.holders.iter().filter_map(part).collect();
     let offline = stage.kept(&bank, &learned.job, "evaluation-scores.csv")?;
     let firms = load_firms(&stage.spec, &stage.files).await?;
-    let own = firms.iter().find(|(party, _)| *party == bank).map(|(_, f)| f.clone()).context("the label holder's firms")?;
+    let own =
+        firms.iter().find(|(party, _)| *party == bank).map(|(_, f)| f.clone()).context("the label holder's firms")?;
     report.evaluation = Some(evaluation(&offline, &own, &stage.spec)?);
 
     stage.say("\nscoring the bank's firms with the learned model, everybody present");

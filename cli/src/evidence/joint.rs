@@ -58,7 +58,8 @@ impl Reading {
             Event::ExchangeOpened { round, .. } => {
                 self.begun = at;
                 self.phases.clear();
-                let exchange = ExchangeFacts { exchange: round, phase: String::new(), letters: 0, bytes: 0, milliseconds: 0 };
+                let exchange =
+                    ExchangeFacts { exchange: round, phase: String::new(), letters: 0, bytes: 0, milliseconds: 0 };
                 self.exchanges.push(exchange);
             }
             Event::ParcelAccepted { parcel, bytes } => self.parcel(at, &parcel, bytes),

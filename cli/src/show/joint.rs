@@ -176,7 +176,8 @@ pub fn judge(report: &JointReport, comparison: &JointComparison) -> anyhow::Resu
         difference <= MAX_COEFFICIENT_DIFFERENCE,
         "a coefficient differs from the pooled fit by {difference:.1e}, more than {MAX_COEFFICIENT_DIFFERENCE}"
     );
-    let share = comparison.share_of_gain().context("pooling gains nothing over the label holder alone on these data")?;
+    let share =
+        comparison.share_of_gain().context("pooling gains nothing over the label holder alone on these data")?;
     ensure!(
         share >= MIN_SHARE_OF_GAIN,
         "the joint model has {:.0} % of what pooling gains over the label holder alone, less than {:.0} %",

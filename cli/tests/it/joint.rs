@@ -27,7 +27,8 @@ fn the_joint_demo_equals_the_pooled_model_and_scores_without_a_party() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let out = folder.path().join("joint");
     let path = out.to_str().expect("a path");
-    let output = Command::new(env!("CARGO_BIN_EXE_haihe")).args(["demo", "joint", "--out", path]).output().expect("runs");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_haihe")).args(["demo", "joint", "--out", path]).output().expect("runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let summary: Value = serde_json::from_str(&read(&out.join("summary.json"))).expect("JSON");
@@ -198,7 +199,10 @@ fn two_label_holders_are_refused_before_anything_is_sent() {
         .expect("runs");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("tax: only the label holder has a label") && said.contains("name one label holder"), "{said}");
+    assert!(
+        said.contains("tax: only the label holder has a label") && said.contains("name one label holder"),
+        "{said}"
+    );
 
     fs::write(&file, SMALL).expect("written");
     let output = Command::new(env!("CARGO_BIN_EXE_haihe"))

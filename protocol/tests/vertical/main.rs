@@ -305,7 +305,7 @@ fn what_is_kept_in_memory_changes_no_bit() {
         let spec = spec(&(job(2, 3, encoding, "") + &solver));
         let town = town(2, 3, 1500);
         let run = |restarts: &dyn Fn(u64, usize) -> bool| {
-            run_restarting(&spec, &town, None, 5, &restarts, &mut |_, _, _| {}).unwrap_or_else(|(_, _, e)| panic!("{e}"))
+            run_restarting(&spec, &town, None, 5, restarts, &mut |_, _, _| {}).unwrap_or_else(|(_, _, e)| panic!("{e}"))
         };
         let never = run(&|_, _| false);
         let passes = serde_json::from_str::<JointResult>(&never.result_json).expect("a result").passes.len();

@@ -22,7 +22,8 @@ pub(super) fn comparison(c: &JointComparison, names: &[String]) -> Svg {
     let wide = |c: char| if c as u32 >= 0x2e80 { 13.0 } else { 7.0 };
     let longest = names.iter().map(|n| n.chars().map(wide).sum::<f64>()).fold(120.0, f64::max);
     let frame = Frame { height: rows * 34.0 + 66.0, left: longest.min(340.0) + 16.0, top: 20.0, ..Frame::FULL };
-    let description = "Area under the ROC curve of each model on the common test firms, with one standard error to each side.";
+    let description =
+        "Area under the ROC curve of each model on the common test firms, with one standard error to each side.";
     let mut plot = Plot::new("compared", "AUC by model AUC 对比", description, frame, x, y)
         .x_axis("AUC ± standard error 标准误 (higher is better 越高越好)", &x.ticks(8));
     for (row, (model, name)) in c.models.iter().zip(names).enumerate() {
@@ -120,7 +121,10 @@ pub(super) fn loss(passes: &[Pass]) -> Svg {
 /// Change of the log-odds that each direction asked for, in powers of ten.
 pub(super) fn asked(passes: &[Pass]) -> Svg {
     let points: Vec<(f64, f64)> = passes.iter().map(|p| (p.pass as f64, p.asked)).filter(|p| p.1 > 0.0).collect();
-    let exponents = points.iter().map(|p| p.1.log10()).fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), e| (lo.min(e), hi.max(e)));
+    let exponents = points
+        .iter()
+        .map(|p| p.1.log10())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), e| (lo.min(e), hi.max(e)));
     if points.is_empty() {
         return Svg::default();
     }

@@ -189,7 +189,10 @@ fn headline(report: &JointReport) -> Vec<Headline> {
             name: both("firms in common", "共有企业"),
             figure: whole(report.result.common),
             error: String::new(),
-            meaning: both(format!("at all {} parties", report.holders.len()), format!("{} 方共有", report.holders.len())),
+            meaning: both(
+                format!("at all {} parties", report.holders.len()),
+                format!("{} 方共有", report.holders.len()),
+            ),
         },
     ]
 }

@@ -43,11 +43,14 @@ fn firms(spec: &JobSpec) -> Vec<(PartyId, Firms)> {
     let holders = &spec.vertical.as_ref().expect("vertical").holders;
     let of = |party: usize| {
         let rows: Vec<usize> = (0..900).filter(|row| row % 20 != party).collect();
-        let bad = |row: &usize| {
-            uniform(*row, 5) < 0.1 + 0.3 * (0..3).map(|salt| uniform(*row, salt)).sum::<f64>() / 1.5
-        };
+        let bad =
+            |row: &usize| uniform(*row, 5) < 0.1 + 0.3 * (0..3).map(|salt| uniform(*row, salt)).sum::<f64>() / 1.5;
         let table = Table {
-            specs: holders[party].columns.iter().map(|c| ColumnSpec { name: c.name.clone(), kind: c.kind.clone() }).collect(),
+            specs: holders[party]
+                .columns
+                .iter()
+                .map(|c| ColumnSpec { name: c.name.clone(), kind: c.kind.clone() })
+                .collect(),
             columns: vec![Column::Numeric(rows.iter().map(|row| uniform(*row, party)).collect())],
             label: rows.iter().map(bad).collect(),
             split: rows.iter().map(|row| if row % 3 == 0 { Split::Test } else { Split::Train }).collect(),
@@ -103,9 +106,8 @@ fn a_demonstration_shows_every_owners_part() {
     let firms = firms(&spec);
     let outcome = outcome(&firms);
     let mut report = of_journal(&outcome);
-    let block = |party: &PartyId| -> Block {
-        serde_json::from_slice(&outcome.kept[party]["block.json"]).expect("a block")
-    };
+    let block =
+        |party: &PartyId| -> Block { serde_json::from_slice(&outcome.kept[party]["block.json"]).expect("a block") };
     let blocks: BTreeMap<PartyId, Block> = spec.job.parties.iter().map(|p| (p.clone(), block(p))).collect();
     let comparison = compare(&spec, &firms, &blocks).expect("a comparison");
     assert!(comparison.max_coefficient_difference < 1e-3, "{comparison:?}");
@@ -153,6 +155,7 @@ fn a_scoring_has_no_report_of_its_own() {
         deadline: Timestamp(9),
     };
     let entries = [Entry::after(&Entry::genesis(), 0, Timestamp(1), &opened)];
-    let error = evidence::joint::report(&entries, "jingjinji", |_| Default::default(), Vec::new()).expect_err("no report");
+    let error =
+        evidence::joint::report(&entries, "jingjinji", |_| Default::default(), Vec::new()).expect_err("no report");
     assert!(error.to_string().contains("bank"), "{error}");
 }
