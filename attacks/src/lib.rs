@@ -2,7 +2,7 @@
 //!
 //! What is attacked are the product's own vectors, quantised, encrypted and noised by its own code, on real loans of real
 //! lenders ([`town`]). Three attacks: reconstruction of firms ([`inversion`]), membership of a firm ([`membership`]), lone firms
-//! in fine cells ([`cells`]); and what a ciphertext tells ([`ciphertext`]). Every one has a view on which it must succeed, else
+//! in fine cells ([`cells`]); and what a ciphertext tells ([`ciphertext`]). Vertical jobs have attacks of their own ([`vertical`]). Every one has a view on which it must succeed, else
 //! its failure elsewhere would say nothing.
 //!
 //! `docs/security/attacks.md` says who the attackers are and what was not tried. All figures follow from one seed.
@@ -15,6 +15,7 @@ pub mod membership;
 pub mod report;
 pub mod stats;
 pub mod town;
+pub mod vertical;
 
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use std::sync::{

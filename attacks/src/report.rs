@@ -4,6 +4,7 @@ use crate::{
     Settings, cells, ciphertext, inversion, membership,
     stats::{Share, Test},
     town::{DELTA, Loans},
+    vertical,
 };
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -30,10 +31,16 @@ pub struct Report {
     pub lone: Vec<cells::Lone>,
     /// Their labels.
     pub labels: Vec<cells::Labels>,
+    /// Vertical jobs: the label holder against columns.
+    pub vertical_columns: Vec<vertical::Columns>,
+    /// A feature holder against labels.
+    pub vertical_labels: Vec<vertical::Labels>,
+    /// A party against the firms of another.
+    pub vertical_firms: Vec<vertical::Firms>,
 }
 
 /// Names of all tables.
-pub const TABLES: [&str; 8] = [
+pub const TABLES: [&str; 11] = [
     "inversion",
     "ciphertext",
     "membership-exact",
@@ -42,6 +49,9 @@ pub const TABLES: [&str; 8] = [
     "membership-population",
     "lone",
     "labels",
+    "vertical-columns",
+    "vertical-labels",
+    "vertical-firms",
 ];
 
 /// One table.
@@ -68,8 +78,26 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Report> {
     let population = membership::population(&three, settings)?;
     say("reconstruction");
     let inversion = inversion::inversions(&three, &ten, settings)?;
+    say("vertical jobs");
+    let polish = vertical::town::Polish::load()?;
+    let vertical_columns = vertical::columns(&polish, settings)?;
+    let vertical_labels = vertical::labels(&polish, settings)?;
+    let vertical_firms = vertical::firms(&polish, settings)?;
     let Settings { seed, quick } = *settings;
-    Ok(Report { seed, quick, inversion, ciphertext, exact, audit, population, lone, labels })
+    Ok(Report {
+        seed,
+        quick,
+        inversion,
+        ciphertext,
+        exact,
+        audit,
+        population,
+        lone,
+        labels,
+        vertical_columns,
+        vertical_labels,
+        vertical_firms,
+    })
 }
 
 fn percent(share: &Share) -> String {
@@ -96,6 +124,9 @@ impl Report {
             self.populations(),
             self.lones(),
             self.labelled(),
+            self.columns(),
+            self.label_views(),
+            self.points(),
         ]
     }
 
@@ -203,6 +234,49 @@ impl Report {
         };
         let header = vec!["view", "lone firms of the party", "label told", "by guessing"];
         Shown { name: "labels", header, rows: self.labels.iter().map(row).collect() }
+    }
+
+    fn columns(&self) -> Shown {
+        let row = |r: &vertical::Columns| {
+            let known = r.known.map_or("all (limit)".to_owned(), |k| k.to_string());
+            let told = r.twins_told.map_or("-".to_owned(), |t| format!("{:.1} %", 100.0 * t));
+            vec![
+                r.holders.clone(),
+                r.encoding.clone(),
+                r.columns.to_string(),
+                r.passes.to_string(),
+                known,
+                format!("{:.3}", r.own),
+                format!("{:.3}", r.received),
+                format!("{:.3}", r.both),
+                format!("{:.0} %", 100.0 * r.found),
+                format!("{:.1} %", 100.0 * r.twins),
+                told,
+            ]
+        };
+        let mut header = vec!["feature holders", "encoding", "columns", "passes", "firms known"];
+        header.extend(["error, own columns", "error, opened scores", "error, both", "columns found", "twins"]);
+        header.push("equal scores are twins");
+        Shown { name: "vertical-columns", header, rows: self.vertical_columns.iter().map(row).collect() }
+    }
+
+    fn label_views(&self) -> Shown {
+        let row = |r: &vertical::Labels| {
+            let [auc, read] = match &r.read {
+                Some(read) => ["-".to_owned(), percent(read)],
+                None => [format!("{:.3} ± {:.3}", r.auc, r.auc_error), "-".to_owned()],
+            };
+            let honest = if r.honest { "yes" } else { "no" };
+            vec![r.holders.clone(), r.view.clone(), honest.to_owned(), r.firms.to_string(), auc, read]
+        };
+        let header = vec!["feature holders", "what the first of them uses", "honest", "firms", "AUC", "labels read"];
+        Shown { name: "vertical-labels", header, rows: self.vertical_labels.iter().map(row).collect() }
+    }
+
+    fn points(&self) -> Shown {
+        let row = |r: &vertical::Firms| vec![r.attempt.clone(), r.firms.to_string(), r.found.to_string()];
+        let header = vec!["attempt", "firms to be found", "found"];
+        Shown { name: "vertical-firms", header, rows: self.vertical_firms.iter().map(row).collect() }
     }
 
     /// Audited releases whose lower bound of epsilon passes the promise.

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -11,7 +12,7 @@ use std::time::Instant;
 #[derive(Serialize)]
 pub struct Row {
     name: String,
-    params: BTreeMap<&'static str, u64>,
+    params: BTreeMap<&'static str, Value>,
     value: f64,
     unit: &'static str,
 }
@@ -23,7 +24,18 @@ pub struct Rows(Vec<Row>);
 impl Rows {
     /// Adds a result.
     pub fn push(&mut self, name: impl Into<String>, params: &[(&'static str, u64)], value: f64, unit: &'static str) {
-        self.0.push(Row { name: name.into(), params: params.iter().copied().collect(), value, unit });
+        self.push_for(name, params.iter().map(|(name, value)| (*name, Value::from(*value))), value, unit);
+    }
+
+    /// Adds a result with parameters that need not be numbers.
+    pub fn push_for(
+        &mut self,
+        name: impl Into<String>,
+        params: impl IntoIterator<Item = (&'static str, Value)>,
+        value: f64,
+        unit: &'static str,
+    ) {
+        self.0.push(Row { name: name.into(), params: params.into_iter().collect(), value, unit });
     }
 
     /// Prints the rows and writes them to `target/bench/<name>.json`.
@@ -31,7 +43,8 @@ impl Rows {
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["what", "for", "value", "unit"]);
         for row in &self.0 {
-            let params: Vec<_> = row.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let params: Vec<_> = row.params.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
             table.add_row([&*row.name, &params.join(" "), &format!("{:.3}", row.value), row.unit]);
         }
         if let Some(column) = table.column_mut(2) {

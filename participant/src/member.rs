@@ -195,6 +195,8 @@ pub struct Member {
     vault: Box<dyn Vault>,
     /// Sessions that were verified in this process.
     sessions: std::collections::BTreeMap<JobId, Session>,
+    /// Vertical jobs: the exchange that was prepared last in this process, and where the work stands.
+    works: std::collections::BTreeMap<JobId, (u64, haihe_protocol::vertical::work::Work)>,
     /// Most alignments with one peer in a day.
     alignments_per_day: Option<u64>,
 }
@@ -219,7 +221,8 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 impl Member {
     /// A participant with its vault.
     pub fn new(identity: Arc<Identity>, scheme: Arc<dyn Scheme>, vault: Box<dyn Vault>) -> Self {
-        Self { identity, scheme, vault, sessions: std::collections::BTreeMap::new(), alignments_per_day: None }
+        let (sessions, works) = Default::default();
+        Self { identity, scheme, vault, sessions, works, alignments_per_day: None }
     }
 
     /// Who this participant is.

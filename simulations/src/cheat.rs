@@ -117,6 +117,15 @@ pub enum Cheat {
         /// How it differs.
         lie: ContributionLie,
     },
+    /// A participant sends another parcel than it should (X1).
+    Parcel {
+        /// Who.
+        by: PartyId,
+        /// In which exchange.
+        round: u64,
+        /// How it differs.
+        lie: ParcelLie,
+    },
     /// A committee member answers wrongly (M4).
     Answer {
         /// Who.
@@ -240,6 +249,8 @@ pub enum ExchangeLie {
     Own,
     /// A transcript that fits nothing.
     Transcript,
+    /// A parcel is asked for in a job that is made of sums.
+    Kind,
 }
 
 /// What is wrong with an announced sum.
@@ -342,6 +353,22 @@ pub enum ContributionLie {
     Tag,
 }
 
+/// What is wrong with a parcel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParcelLie {
+    /// Another letter than was signed.
+    Letter,
+    /// A sealed secret that does not open; signed.
+    Unreadable,
+    /// An announcement that is too long; signed.
+    Oversized,
+    /// After the first, a second one.
+    Second,
+    /// For another exchange; signed.
+    OtherExchange,
+}
+
 /// What is wrong with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -365,6 +392,7 @@ impl Cheat {
             Cheat::Join { by, .. }
             | Cheat::Confirmation { by, .. }
             | Cheat::Contribution { by, .. }
+            | Cheat::Parcel { by, .. }
             | Cheat::Answer { by, .. } => Some(by),
             _ => None,
         }

@@ -11,7 +11,7 @@ mod reference;
 mod rules;
 mod test;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -64,6 +64,12 @@ enum Task {
         /// Fewer repetitions
         #[arg(long)]
         quick: bool,
+        /// vertical-lr: the folder of public data sets, else `../shared/data` beside the checkout
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// psi: a Python that has the package `spu`, whose intersections then run in turn with ours
+        #[arg(long)]
+        python: Option<PathBuf>,
     },
     /// Run small federations with random faults, by the thousand (docs/faults.md); what they went through is kept in
     /// target/faults.json
@@ -130,7 +136,9 @@ fn run(task: Task) -> Result<()> {
         Task::Test { extra } => test::test(&workspace, &extra),
         Task::Check { strict } => check::check(&workspace, strict),
         Task::Ci => check::check(&workspace, true).and_then(|()| test::test(&workspace, &[])),
-        Task::Bench { name, quick } => bench(&workspace, &name, quick),
+        Task::Bench { name, quick, data, python } => {
+            bench(&workspace, &name, quick, [("--data", data), ("--python", python)])
+        }
         Task::Faults { runs, seed, from } => {
             faults::faults(&workspace, runs.saturating_sub(from), seed.saturating_add(from))
         }
@@ -141,8 +149,18 @@ fn run(task: Task) -> Result<()> {
     }
 }
 
-fn bench(workspace: &Workspace, name: &str, quick: bool) -> Result<()> {
-    let mut cargo = workspace.cargo(["run", "--release", "--locked", "--package", "haihe-bench", "--", name]);
+fn bench(workspace: &Workspace, name: &str, quick: bool, paths: [(&str, Option<PathBuf>); 2]) -> Result<()> {
+    let mut cargo = workspace.cargo(["run", "--release", "--locked", "--package", "haihe-bench"]);
+    // `tfhe` is big, and only measured against.
+    if name == "secure-sum" {
+        cargo.args(["--features", "tfhe"]);
+    }
+    cargo.args(["--", name]);
+    for (option, path) in paths {
+        if let Some(path) = path {
+            cargo.arg(option).arg(std::path::absolute(path)?);
+        }
+    }
     if quick {
         cargo.arg("--quick");
     }

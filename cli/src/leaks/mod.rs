@@ -13,11 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::data::Note;
 
+pub use self::vertical::{VerticalFacts, VerticalLeakReport, vertical};
+
 mod classes;
 mod collusions;
 mod remarks;
 mod steps;
 mod tally;
+pub mod vertical;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -388,6 +388,8 @@ impl LabelHolder {
         }
         self.state.point.remove(own + 1);
         self.state.point[own] = 1.0;
+        // As a state that comes out of the vault has it.
+        self.z = self.scores_at(&self.state.point);
     }
 }
 

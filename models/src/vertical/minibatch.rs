@@ -102,6 +102,11 @@ impl BatchState {
         BatchState { sum: vec![0.0; point.len()], point, ..BatchState::default() }
     }
 
+    fn check(&self, expected: usize) -> Result<(), VerticalError> {
+        let found = [self.point.len(), self.sum.len()].into_iter().find(|found| *found != expected);
+        found.map_or(Ok(()), |found| Err(VerticalError::Length { what: "stored coefficients", expected, found }))
+    }
+
     fn go(&mut self, step: &[f64], rate: f64, steps: usize) {
         self.point.iter_mut().zip(step).for_each(|(w, s)| *w -= rate * s);
         self.step += 1;
@@ -136,6 +141,12 @@ impl BatchFeatures {
         Ok(BatchFeatures { holder, solver, options, state })
     }
 
+    /// The same role with what it remembered.
+    pub fn resume(self, state: BatchState) -> Result<BatchFeatures, VerticalError> {
+        state.check(self.state.point.len())?;
+        Ok(BatchFeatures { state, ..self })
+    }
+
     /// Rows of the batch that is due; empty when all steps are done.
     pub fn rows(&self) -> Vec<usize> {
         due(&self.options, self.holder.x().rows(), self.state.step)
@@ -166,8 +177,13 @@ impl BatchFeatures {
     }
 
     /// The coefficients in the end.
-    pub fn finish(self) -> Vec<f64> {
+    pub fn finish(&self) -> Vec<f64> {
         self.state.mean()
+    }
+
+    /// The holder that it was made from; its coefficients are of no meaning any more.
+    pub fn into_holder(self) -> FeatureHolder {
+        self.holder
     }
 }
 
@@ -194,6 +210,12 @@ impl BatchLabel {
         let mut point = vec![holder.intercept()];
         point.extend(holder.coefficients());
         Ok(BatchLabel { holder, solver, options, state: BatchState::at(point) })
+    }
+
+    /// The same role with what it remembered.
+    pub fn resume(self, state: BatchState) -> Result<BatchLabel, VerticalError> {
+        state.check(self.state.point.len())?;
+        Ok(BatchLabel { state, ..self })
     }
 
     /// Rows of the batch that is due; empty when all steps are done.
@@ -232,10 +254,15 @@ impl BatchLabel {
     }
 
     /// Intercept and own coefficients in the end.
-    pub fn finish(self) -> (f64, Vec<f64>) {
+    pub fn finish(&self) -> (f64, Vec<f64>) {
         let mut point = self.state.mean();
         let own = point.split_off(1);
         (point[0], own)
+    }
+
+    /// The label holder that it was made from.
+    pub fn into_holder(self) -> LabelHolder {
+        self.holder
     }
 }
 

@@ -121,6 +121,6 @@ pub fn federate_batches(
         }
     }
     let (intercept, own) = label.finish();
-    let coefficients = core::iter::once(own).chain(features.into_iter().map(BatchFeatures::finish)).collect();
+    let coefficients = core::iter::once(own).chain(features.iter().map(BatchFeatures::finish)).collect();
     Ok(Fitted { intercept, coefficients, passes })
 }

@@ -15,18 +15,12 @@ use super::*;
 
 /// The last parcel.
 const EXCHANGE: &str = "exchange.json";
-/// Where the work stood when the parcels were made; the older one is needed until the newer parcel is recorded.
+/// Where the work stands; what an exchange was prepared from is still there while the next is written.
 const WORK: [&str; 2] = ["work-0.bin", "work-1.bin"];
 /// Letters of the last parcels; those of an exchange are still there while the next ones are written.
 const LETTERS: [&str; 2] = ["parcel-0.letters", "parcel-1.letters"];
 /// Names of the files that are kept.
 const KEPT: &str = "kept.json";
-
-/// Written before the parcel is sent.
-#[derive(Serialize, Deserialize)]
-struct ExchangeRecord {
-    head: ParcelHead,
-}
 
 /// What to do about an exchange.
 pub enum Due {
@@ -42,7 +36,7 @@ pub struct Taking {
     previous: Digest,
     session: Session,
     spec: JobSpec,
-    before: Option<ExchangeRecord>,
+    before: Option<ParcelHead>,
     heads: Vec<Verified<ParcelHead>>,
 }
 
@@ -85,7 +79,7 @@ fn letters_name(round: u64) -> &'static str {
     LETTERS[(round % 2) as usize]
 }
 
-/// Where the work stood after this exchange.
+/// Where the work stands when the parcel for this exchange is ready.
 fn work_name(round: u64) -> &'static str {
     WORK[(round % 2) as usize]
 }
@@ -130,24 +124,24 @@ impl Member {
         if spec.vertical.is_none() {
             return Err(Violation::OtherKind { message: "request for a parcel" }.into());
         }
-        let before: Option<ExchangeRecord> = self.record(job, EXCHANGE)?;
+        let before: Option<ParcelHead> = self.record(job, EXCHANGE)?;
         let other = |known: Digest| Violation::OtherHistory { round, got: *previous, known };
         let heads = match &before {
-            Some(r) if r.head.round > round => {
-                return Err(Violation::StaleRound { got: round, at: r.head.round }.into());
+            Some(head) if head.round > round => {
+                return Err(Violation::StaleRound { got: round, at: head.round }.into());
             }
-            Some(r) if r.head.round == round => {
-                if r.head.previous != *previous {
-                    return Err(other(r.head.previous).into());
+            Some(head) if head.round == round => {
+                if head.previous != *previous {
+                    return Err(other(head.previous).into());
                 }
-                self.note_parcel(now, job, &r.head)?;
-                return Ok(Due::Send(Box::new(r.head.clone())));
+                self.note_parcel(now, job, head)?;
+                return Ok(Due::Send(Box::new(head.clone())));
             }
-            Some(r) if r.head.round + 1 == round => {
-                check_closed(heads, previous, &r.head, &expected(&session, &spec, &r.head))?
+            Some(head) if head.round + 1 == round => {
+                check_closed(heads, previous, head, &expected(&session, &spec, head))?
             }
             None if round == 1 && heads.is_empty() && *previous == session.digest() => Vec::new(),
-            Some(r) => return Err(other(r.head.previous).into()),
+            Some(head) => return Err(other(head.previous).into()),
             None => return Err(other(session.digest()).into()),
         };
         Ok(Due::Take(Box::new(Taking { round, previous: *previous, session, spec, before, heads })))
@@ -172,7 +166,7 @@ impl Member {
             me: session.index_of(&me)? as usize,
         };
         let work = match before {
-            Some(record) => self.stored_work(job, record.head.round)?,
+            Some(head) => self.work(job, head.round)?,
             None => {
                 let peers = place.parties.iter().filter(|p| **p != me).cloned().collect();
                 self.align(now, job, peers)?;
@@ -198,17 +192,22 @@ impl Member {
             spool.finish()?;
         }
         self.vault.put(job, work_name(round), &work.to_bytes())?;
-        self.vault.put(job, EXCHANGE, &encode(&ExchangeRecord { head: head.clone() }))?;
+        // From here on the step counts.
+        self.vault.put(job, EXCHANGE, &encode(&head))?;
+        self.works.insert(*job, (round, work));
         self.note_parcel(now, job, &head)?;
         Ok(head)
     }
 
-    /// Where the work stood after exchange `round`.
-    fn stored_work(&self, job: &JobId, round: u64) -> Result<Work, MemberError> {
+    /// Where the work stood when the parcel for `round` was ready: still in memory, or from the vault after a restart.
+    fn work(&mut self, job: &JobId, round: u64) -> Result<Work, MemberError> {
+        if let Some((_, work)) = self.works.remove(job).filter(|(ready, _)| *ready == round) {
+            return Ok(work);
+        }
         let name = work_name(round);
         let damaged = |detail: &str| MemberError::Record { name: name.to_owned(), detail: detail.to_owned() };
         let bytes = self.vault.get(job, name)?.ok_or_else(|| damaged("it is missing"))?;
-        Work::from_bytes(&bytes).ok_or_else(|| damaged("it cannot be read"))
+        Work::from_bytes(&bytes).ok_or_else(|| damaged("it is damaged"))
     }
 
     /// Notes a parcel, once: also when it is sent again after a crash.
@@ -241,9 +240,9 @@ impl Member {
         heads: Vec<ParcelHead>,
     ) -> Result<(), MemberError> {
         let (session, spec) = (self.session(job, None)?, self.spec(job)?);
-        let own: Option<ExchangeRecord> = self.record(job, EXCHANGE)?;
+        let own: Option<ParcelHead> = self.record(job, EXCHANGE)?;
         let party = self.identity.party.clone();
-        let own = own.ok_or(Violation::OwnParcel { party, round: heads.first().map_or(0, |h| h.round) })?.head;
+        let own = own.ok_or(Violation::OwnParcel { party, round: heads.first().map_or(0, |h| h.round) })?;
         check_closed(heads.clone(), transcript, &own, &expected(&session, &spec, &own))?;
         match completed(&heads, &spec) {
             Some(Ok(result)) if result == result_json => Ok(()),
@@ -340,8 +339,9 @@ impl Member {
             }
             self.vault.remove(job, KEPT)?;
         }
+        self.works.remove(job);
         if self.vault.get(job, EXCHANGE)?.is_some() {
-            for name in LETTERS.into_iter().chain(WORK) {
+            for name in LETTERS.iter().chain(&WORK) {
                 self.vault.remove(job, name)?;
             }
             self.vault.remove(job, EXCHANGE)?;

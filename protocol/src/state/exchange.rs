@@ -131,10 +131,12 @@ impl Job {
         }
     }
 
-    /// The accepted parcel of `party` in exchange `round`, if that is the present one or the last closed one.
+    /// The accepted parcel of `party` in exchange `round`, if that is the present one or the last closed one; also after the
+    /// job finished.
     pub fn parcel_of(&self, party: &PartyId, round: u64) -> Option<&ParcelHead> {
         match &self.phase {
             Phase::Exchanging(ex) => ex.parcel_of(party, round),
+            Phase::Finished { parcels, .. } => parcels.iter().find(|p| p.party == *party && p.round == round),
             _ => None,
         }
     }

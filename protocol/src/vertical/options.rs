@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use haihe_models::{
     scorecard::ScalingOptions,
     table::ColumnSpec,
-    vertical::{SolverOptions, woe::WoeOptions},
+    vertical::{SolverOptions, minibatch::MinibatchOptions, woe::WoeOptions},
 };
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +104,7 @@ pub enum Encoding {
 
 /// How the loss is minimised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Optimiser {
     /// All firms in every pass.
     #[default]
@@ -119,8 +119,8 @@ pub enum Optimiser {
 pub struct FitOptions {
     /// How the loss is minimised.
     pub optimiser: Optimiser,
-    /// Firms of a minibatch.
-    pub batch_rows: u64,
+    /// With `optimiser = "minibatch"`.
+    pub minibatch: MinibatchOptions,
     /// Share of the training firms that are held out to stop early; 0 for none.
     pub validation_share: f64,
     /// Starts from the coefficients of this job's model, at every party, if the columns are the same.
@@ -129,7 +129,12 @@ pub struct FitOptions {
 
 impl Default for FitOptions {
     fn default() -> Self {
-        Self { optimiser: Optimiser::FullBatch, batch_rows: 65_536, validation_share: 0.0, warm_start: None }
+        Self {
+            optimiser: Optimiser::FullBatch,
+            minibatch: MinibatchOptions::default(),
+            validation_share: 0.0,
+            warm_start: None,
+        }
     }
 }
 
@@ -212,10 +217,15 @@ impl VerticalOptions {
         let (a, f) = (&self.alignment, &self.fit);
         range("vertical.alignment.max_firms", a.max_firms as f64, 1.0, MAX_FIRMS as f64);
         range("vertical.alignment.min_common", a.min_common as f64, 10.0, a.max_firms as f64);
-        range("vertical.fit.batch_rows", f.batch_rows as f64, 1000.0, 1e9);
         range("vertical.fit.validation_share", f.validation_share, 0.0, 0.5);
         if let Err(error) = self.woe.validate() {
             option("vertical.woe", error.to_string());
+        }
+        if let Err(error) = f.minibatch.validate() {
+            option("vertical.fit.minibatch", error.to_string());
+        }
+        if f.optimiser == Optimiser::Minibatch && f.warm_start.is_some() {
+            option("vertical.fit", "warm_start needs optimiser = \"full-batch\"".to_owned());
         }
         if let Err(error) = self.regression.validate() {
             option("vertical.regression", error.to_string());

@@ -17,10 +17,11 @@ use haihe_protocol::{
     id::PartyId,
     message::{Answer, Contribution, share_digest},
     roster::{Confirmation, Join},
+    vertical::exchange::{MAX_ANNOUNCEMENT_BYTES, ParcelHead},
 };
 
 use super::message::{Ask, Said};
-use crate::cheat::{AnswerLie, Cheat, ConfirmationLie, ContributionLie, JoinLie};
+use crate::cheat::{AnswerLie, Cheat, ConfirmationLie, ContributionLie, JoinLie, ParcelLie};
 
 const NOBODYS: Signature = Signature::from_bytes([0; 64]);
 const OTHER: Digest = Digest::from_bytes([3; 32]);
@@ -69,6 +70,9 @@ impl Cheater {
                 } else {
                     lie
                 })
+            }
+            (Cheat::Parcel { round, lie, .. }, Said::Parcel { head, letters }) if *round == head.round => {
+                Some(self.parcel(*lie, head, letters, &said))
             }
             (Cheat::Answer { round, lie, .. }, Said::Answer(answer)) if *round == answer.round => {
                 Some(self.answer(*lie, answer, &said))
@@ -191,6 +195,19 @@ impl Cheater {
             head = head.signed(&self.key);
         }
         vec![Said::Contribution { head: Box::new(head), sealed_shares: Arc::new(shares), ciphertext: bytes.into() }]
+    }
+
+    fn parcel(&self, lie: ParcelLie, head: &ParcelHead, letters: &[u8], honest: &Said) -> Vec<Said> {
+        let (mut head, mut letters) = (head.clone(), letters.to_vec());
+        match lie {
+            ParcelLie::Letter => letters[0] ^= 1,
+            ParcelLie::Unreadable => head.letters[0].sealed_keys[0].fill(7),
+            ParcelLie::Oversized => head.announcement.body_json = " ".repeat(MAX_ANNOUNCEMENT_BYTES + 1),
+            ParcelLie::Second => head.announcement.phase.push('!'),
+            ParcelLie::OtherExchange => head.round += 1,
+        }
+        let other = Said::Parcel { head: Box::new(head.signed(&self.key)), letters: letters.into() };
+        if lie == ParcelLie::Second { vec![honest.clone(), other] } else { vec![other] }
     }
 
     fn answer(&self, lie: AnswerLie, answer: &Answer, honest: &Said) -> Vec<Said> {

@@ -131,6 +131,14 @@ impl Liar {
             return ask;
         }
         let mut lied = false;
+        if let Ask::Contribute { spec, session, checkpoint, .. } = &ask
+            && self.exchange_lie(spec.round, to) == Some(ExchangeLie::Kind)
+        {
+            let (round, previous, parcels) = (spec.round, spec.previous, Arc::default());
+            let (session, checkpoint) = (session.clone(), checkpoint.clone());
+            ask = Ask::Exchange { round, previous, parcels, session, checkpoint };
+            lied = true;
+        }
         match &mut ask {
             Ask::Offer { .. } => {}
             Ask::Confirm(roster) => {
@@ -349,7 +357,9 @@ impl Liar {
         let heads = Arc::make_mut(parcels);
         let position = |own: bool| heads.iter().position(|h| (h.party == *to) == own);
         match lie {
-            ExchangeLie::Letter | ExchangeLie::LetterMissing | ExchangeLie::LetterSwapped => return false,
+            ExchangeLie::Letter | ExchangeLie::LetterMissing | ExchangeLie::LetterSwapped | ExchangeLie::Kind => {
+                return false;
+            }
             ExchangeLie::Dropped => {
                 heads.pop();
             }

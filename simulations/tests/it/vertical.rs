@@ -13,12 +13,15 @@ use haihe_protocol::{
     vertical::work::Firms,
 };
 use haihe_simulations::{
-    cheat::{Cheat, ExchangeLie},
+    cheat::{Cheat, ExchangeLie, ParcelLie},
     fault::{During, Fault},
     simulation::{Federation, Observed, SimulationError, SimulationOptions, VerticalOutcome, steps::Echo},
 };
 
-use crate::{faults::for_all, support::party};
+use crate::{
+    faults::for_all,
+    support::{party, plain, quick_job, tables},
+};
 
 const SEED: u64 = 41;
 const EXCHANGES: u64 = 4;
@@ -248,6 +251,8 @@ fn watch(parties: usize, options: SimulationOptions) -> Observed {
 fn a_step_that_fails_ends_the_job_with_its_reason() {
     let fails = Some((party(2), 3, "the column c2 has no values".to_owned()));
     let seen = watch(3, echo(vec![]).with_steps(Echo { fails, ..Echo::new(EXCHANGES) }));
+    let blamed = |v: &V| matches!(v, V::Work { fault: Blame::Participant(p), .. } if *p == party(2));
+    assert!(seen.noticed.iter().any(|n| n.violation.as_ref().is_some_and(blamed)), "{:#?}", seen.noticed);
     let reason = seen.ended.expect_err("the job must fail");
     let words = "bank-02 cannot go on in exchange 3 (after echo 2/4): the column c2 has no values (at fault: bank-02)";
     assert!(reason == words || reason == words.replace("after echo 2/4", "echo 3/4"), "{reason}");
@@ -294,4 +299,66 @@ fn a_result_that_the_label_holder_did_not_sign_is_not_kept() {
         };
         assert!(seen.noticed.iter().any(refused), "{lie:?}: {:#?}", seen.noticed);
     }
+}
+
+/// bank-01 sends this parcel in the second exchange.
+fn sent(lie: ParcelLie) -> Observed {
+    let cheat = Cheat::Parcel { by: party(1), round: 2, lie };
+    let seen = watch(3, echo(vec![]).with_cheats(vec![cheat]));
+    assert!(seen.lies > 0, "{lie:?}: nobody lied");
+    assert!(seen.harm.is_empty(), "{lie:?}: {:#?}", seen.harm);
+    seen
+}
+
+#[test]
+fn parcels_that_are_rejected() {
+    for lie in [ParcelLie::Letter, ParcelLie::Oversized, ParcelLie::OtherExchange] {
+        let rule = match lie {
+            ParcelLie::Letter => V::LetterDigest { party: party(1), letter: 0 },
+            ParcelLie::Oversized => {
+                V::ParcelSize { party: party(1), what: "bytes of announcement", got: 65_545, most: 65_536 }
+            }
+            _ => V::OtherExchange { party: party(1), round: 2 },
+        };
+        let seen = sent(lie);
+        assert!(
+            seen.noticed.iter().any(|n| n.by.is_none() && n.reason == rule.to_string()),
+            "{lie:?}: {:#?}",
+            seen.noticed
+        );
+        let reason = seen.ended.expect_err("the job must fail");
+        assert!(reason.starts_with("bank-01 did not send its parcel of exchange 2"), "{lie:?}: {reason}");
+        assert!(reason.contains(&format!("a parcel of bank-01 was rejected: {rule}")), "{lie:?}: {reason}");
+    }
+    // The first counts, and the job goes on.
+    let seen = sent(ParcelLie::Second);
+    assert!(seen.ended.is_ok(), "{:?}", seen.ended);
+    let second = V::SecondParcel { party: party(1), round: 2 }.to_string();
+    let late = |n: &haihe_simulations::simulation::Noticed| n.by.is_none() && n.reason == second;
+    let counted =
+        |e: &Event| matches!(e, Event::ParcelAccepted { parcel, .. } if parcel.party == party(1) && parcel.round == 2);
+    assert_eq!(seen.events.iter().filter(|e| counted(e)).count(), 1);
+    assert!(seen.noticed.iter().all(|n| late(n)), "{:#?}", seen.noticed);
+}
+
+#[test]
+fn a_letter_that_cannot_be_opened_names_its_sender() {
+    let seen = sent(ParcelLie::Unreadable);
+    let blamed = |v: &V| {
+        matches!(v, V::LetterUnreadable { party: p, .. } if *p == party(1)) && v.fault() == Blame::Participant(party(1))
+    };
+    assert!(seen.noticed.iter().any(|n| n.violation.as_ref().is_some_and(blamed)), "{:#?}", seen.noticed);
+    let reason = seen.ended.expect_err("the job must fail");
+    assert!(reason.contains("a letter of bank-01 for bank-00 cannot be opened (at fault: bank-01)"), "{reason}");
+}
+
+#[test]
+fn a_parcel_is_not_asked_for_where_sums_are() {
+    let kind = Cheat::Exchange { to: vec![party(1)], round: 2, lie: ExchangeLie::Kind };
+    let options = plain(SEED, vec![]).with_cheats(vec![kind]).with_shared_certificates();
+    let federation = Federation::new(&quick_job(3, ""), tables(3, 80), options).expect("a federation");
+    let seen = federation.observe().expect("it ends");
+    let other = |v: &V| *v == V::OtherKind { message: "request for a parcel" };
+    assert!(seen.noticed.iter().any(|n| n.by == Some(party(1)) && n.violation.as_ref().is_some_and(other)));
+    assert!(seen.lies > 0 && seen.harm.is_empty(), "{:#?}", seen.harm);
 }

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     StepError,
     context::{Context, threads},
+    letters::{self, LetterKind},
 };
-use crate::vertical::{Letter, Outbox};
+use crate::vertical::Outbox;
 
 /// What a party announces of its firms before a key of them is used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub(super) struct Aligning {
     pub pairs: Vec<(usize, [u8; 32])>,
     /// A letter to oneself.
     kept: Vec<(u32, Vec<u8>)>,
+    /// How many firms the comparator found, which is told nobody before the firms are aligned.
+    common: Option<usize>,
 }
 
 /// A party's own rows of the common firms, in the common order.
@@ -59,7 +62,12 @@ fn keys(c: &Context<'_>) -> Result<Vec<String>, StepError> {
 }
 
 fn named(c: &Context<'_>, error: AlignError) -> StepError {
-    match error.culprit() {
+    // Everybody's parcel is here: a letter that is not in it was not written.
+    let missing = match error {
+        AlignError::LetterMissing { from } => Some(from),
+        _ => None,
+    };
+    match error.culprit().or(missing) {
         Some(party) if (party as usize) < c.place.parties.len() => c.peer(party as usize, error),
         _ => c.own(error),
     }
@@ -76,10 +84,10 @@ impl Aligning {
         if !c.is_label_holder() {
             for other in c.feature_holders().into_iter().filter(|o| *o > c.me()) {
                 let body = c.pair_seed(other).expose_bytes().to_vec();
-                outbox.letters.push(Letter { to: vec![other], body });
+                outbox.letters.push(letters::raw(LetterKind::PairSeed, vec![other], body));
             }
         }
-        Ok((Self { sizes: Vec::new(), pairs: Vec::new(), kept: Vec::new() }, outbox))
+        Ok((Self { sizes: Vec::new(), pairs: Vec::new(), kept: Vec::new(), common: None }, outbox))
     }
 
     fn terms(&self, c: &Context<'_>) -> Result<Terms, StepError> {
@@ -130,15 +138,26 @@ impl Aligning {
         let progress = &mut *c.progress;
         let step = alignment.step(number, &own, &inbox, &mut |done, of| progress(&phase, done, of));
         match step.map_err(|error| named(c, error))? {
+            Outcome::Rows(rows) if self.common.is_some_and(|common| common != rows.len()) => {
+                Err(c.others("its list of common firms came back with another length"))
+            }
             Outcome::Rows(rows) => Ok(Aligned::Rows(self, rows)),
             Outcome::Send(letters) => {
                 let mut outbox = Outbox::default();
                 outbox.announcement.phase = phase;
+                let kind = match number {
+                    n if n < terms.ring.parties() => LetterKind::Points,
+                    n if n == terms.ring.parties() => LetterKind::Tags,
+                    _ => LetterKind::Positions,
+                };
+                if kind == LetterKind::Positions && number == terms.ring.parties() + 1 {
+                    self.common = letters.first().map(|letter| letter.bytes.len() / 4);
+                }
                 for letter in letters {
                     if letter.to == me {
                         self.kept.push((me, letter.bytes));
                     } else {
-                        outbox.letters.push(Letter { to: vec![letter.to as usize], body: letter.bytes });
+                        outbox.letters.push(letters::raw(kind, vec![letter.to as usize], letter.bytes));
                     }
                 }
                 Ok(Aligned::More(self, outbox))

@@ -12,7 +12,7 @@ use crate::{
     error::Fault,
     id::PartyId,
     job::JobSpec,
-    vertical::{Inbox, Letter, Outbox, VerticalOptions},
+    vertical::{Inbox, Outbox, VerticalOptions},
 };
 
 /// What a step is taken with.
@@ -100,7 +100,7 @@ impl Context<'_> {
     }
 
     /// The one letter from `from` in the last exchange.
-    pub fn letter<T: serde::de::DeserializeOwned>(&self, from: usize, what: &str) -> Result<T, StepError> {
+    pub fn letter<T: letters::Said>(&self, from: usize, what: &str) -> Result<T, StepError> {
         let body = self.body(from, what)?;
         letters::read(body).ok_or_else(|| self.peer(from, format!("its {what} cannot be read")))
     }
@@ -124,10 +124,19 @@ impl Context<'_> {
         self.peer(self.me(), what)
     }
 
-    /// One of several others': a masked sum does not tell whose.
+    /// One of several feature holders': a masked sum does not tell whose.
     pub fn together(&self, what: impl Display) -> StepError {
-        let holders = self.feature_holders();
-        match holders.as_slice() {
+        self.one_of(&self.feature_holders(), what)
+    }
+
+    /// One of all others', the label holder among them.
+    pub fn others(&self, what: impl Display) -> StepError {
+        let others: Vec<usize> = (0..self.place.parties.len()).filter(|p| *p != self.me()).collect();
+        self.one_of(&others, what)
+    }
+
+    fn one_of(&self, parties: &[usize], what: impl Display) -> StepError {
+        match parties {
             [one] => self.peer(*one, what),
             several => {
                 let names: Vec<&str> = several.iter().map(|p| self.name(*p).as_str()).collect();
@@ -137,6 +146,12 @@ impl Context<'_> {
                 }
             }
         }
+    }
+
+    /// Most passes where one feature holder alone sends scores, by the columns that it uses: as many directions as columns
+    /// span them, and the label holder sees each one unmixed. `None` where there are several, whose sum it sees.
+    pub fn most_passes(&self, columns: usize) -> Option<usize> {
+        (self.place.parties.len() == 2).then(|| columns.saturating_sub(1).max(1))
     }
 
     /// Training firms, by their number in the common order of training firms, that only decide when to stop.
@@ -150,9 +165,4 @@ impl Context<'_> {
     pub fn job(&self, what: impl Display) -> StepError {
         StepError { fault: Fault::Job, reason: what.to_string() }
     }
-}
-
-/// The same letter to some.
-pub(super) fn to_all(to: Vec<usize>, body: Vec<u8>) -> Vec<Letter> {
-    if to.is_empty() { Vec::new() } else { vec![Letter { to, body }] }
 }

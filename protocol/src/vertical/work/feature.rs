@@ -1,12 +1,15 @@
 //! The feature holder's side, after the firms are aligned.
 
-use std::num::NonZeroUsize;
-
 use haihe_models::vertical::{
-    Direction, Encoded, Encoder, FeatureHolder, Features, VALUE_LIMIT, feature_holder::FeatureState,
-    gradient_from_products, score::Block, woe,
+    COEFFICIENT_BITS, Direction, Encoder, FeatureHolder, Features, VALUE_LIMIT, VerticalError,
+    feature_holder::FeatureState,
+    gradient_from_products,
+    minibatch::{BatchFeatures, BatchState},
+    score::Block,
+    woe,
 };
 use haihe_privacy::{
+    digest::Digest,
     linear::{EncodedMatrix, EncryptedVector, LinearParameters, Masking, PublicKey, Tiling, centre, multiply, unmask},
     pairwise::Masks,
 };
@@ -15,14 +18,16 @@ use serde::{Deserialize, Serialize};
 use super::{
     Kept, StepError, Turn,
     align::{Aligning, Rows},
-    context::{Context, threads, to_all},
+    context::{Context, threads},
     letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
     rows,
 };
-use crate::vertical::{Encoding, Outbox};
+use crate::vertical::{Encoding, Optimiser, Outbox};
 
 /// Memory for transformed columns; beyond it they are transformed anew in every pass.
 const MATRIX_MEMORY: usize = 1 << 30;
+/// Most bits after the point of a residual.
+pub(super) const RESIDUAL_BITS: u32 = 24;
 /// Scalars are multiples of `2^-SCALAR_BITS` when they are masked.
 pub(super) const SCALAR_BITS: u32 = 64;
 /// Name of what a holder keeps of a model.
@@ -38,12 +43,27 @@ pub(super) struct Feature {
     public_key: Vec<u8>,
     #[serde(with = "super::as_json")]
     encoder: Option<Encoder>,
-    state: FeatureState,
+    state: Option<FeatureState>,
+    /// Where it stands if it goes batch by batch.
+    batch: Option<BatchState>,
+    /// Coefficients by column to start from.
+    start: Vec<(String, f64)>,
     /// Passes so far.
     pass: usize,
     /// The next exchange is the label holder's.
     waits: bool,
     phase: Phase,
+    /// What follows from the rows and from what stands above, so that it need not be made again in every exchange. Not in
+    /// the vault: after a restart it is made anew, to the same bits.
+    #[serde(skip)]
+    ready: Option<Box<Ready>>,
+}
+
+/// The training rows, ready for passes.
+struct Ready {
+    holder: FeatureHolder,
+    /// The matrix in the form that is multiplied, as it was asked for in the last pass.
+    matrix: Option<EncodedMatrix>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,6 +75,8 @@ enum Phase {
     Opened {
         masks: Vec<u64>,
         bits: u32,
+        /// No value of the vector is larger.
+        largest: u64,
     },
     /// Everything was said.
     Over {
@@ -82,10 +104,13 @@ impl Feature {
             train: Vec::new(),
             public_key: Vec::new(),
             encoder: None,
-            state: FeatureState::default(),
+            state: None,
+            batch: None,
+            start: Vec::new(),
             pass: 0,
             waits: false,
             phase: Phase::Opening,
+            ready: None,
         };
         let mut outbox = Outbox::default();
         if c.spec.scoring.is_some() {
@@ -94,6 +119,12 @@ impl Feature {
             return Ok(Turn::More(Self { phase: Phase::Over { block: String::new() }, ..feature }, outbox));
         }
         outbox.announcement.phase = "aligned".to_owned();
+        let mut feature = feature;
+        if c.options.fit.warm_start.is_some() {
+            let unit = 2f64.powi(-(COEFFICIENT_BITS as i32));
+            let terms = kept_block(c, model)?.columns.into_iter();
+            feature.start = terms.map(|t| (t.encoder.column().to_owned(), t.coefficient as f64 * unit)).collect();
+        }
         Ok(Turn::More(feature, outbox))
     }
 
@@ -110,7 +141,7 @@ impl Feature {
                 let ask = c.letter(c.label_holder, "question")?;
                 self.answer(c, ask)
             }
-            Phase::Opened { masks, bits } => self.direct(c, &masks, bits),
+            Phase::Opened { masks, bits, largest } => self.direct(c, &masks, bits, largest),
             Phase::Over { block } => {
                 let mut outbox = Outbox::default();
                 outbox.announcement.phase = "done".to_owned();
@@ -124,6 +155,11 @@ impl Feature {
         }
     }
 
+    /// Own rows of the common firms, in the common order.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
     fn part(&self, c: &Context<'_>) -> Result<Part, StepError> {
         let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
         Ok(Part { features, train: rows::positions(&self.train, true) })
@@ -133,7 +169,8 @@ impl Feature {
         let a = c.label_holder;
         let opening: Opening = c.letter(a, "opening")?;
         if opening.common as usize != self.rows.len() {
-            return Err(c.peer(a, "it has another number of common firms than this participant"));
+            // The list of this holder's firms came from the label holder through the hands of others.
+            return Err(c.others("the label holder has another number of common firms than this participant"));
         }
         self.train = rows::unpack(&opening.train, self.rows.len())
             .ok_or_else(|| c.peer(a, "its list of training firms has another length"))?;
@@ -146,11 +183,13 @@ impl Feature {
                 let indicators: Vec<Vec<i32>> =
                     fine.iter().flat_map(|f| (0..f.len()).map(|bin| f.indicator(bin))).collect();
                 let context = c.purpose_at("labels", c.exchange - 1);
-                let (response, _) = self.multiplied(c, &indicators, 1, &labels, &context, Masking::None)?;
+                let parameters = self.parameters(c, part.train.len(), 1, &labels)?;
+                let matrix = EncodedMatrix::new(&parameters, &indicators, MATRIX_MEMORY).map_err(|e| c.own(e))?;
+                let (response, _) = self.multiplied(c, &matrix, &labels, &context, Masking::None)?;
                 let letter = Counts { columns: fine.iter().map(|f| (f.rows(), f.standalone())).collect(), response };
                 let mut outbox = Outbox::default();
                 outbox.announcement.phase = "counts per bin".to_owned();
-                outbox.letters = to_all(vec![a], letters::write(&letter));
+                outbox.letters = letters::write(vec![a], &letter);
                 Ok(Turn::More(Self { phase: Phase::Binned, ..self }, outbox))
             }
             (Encoding::Standardise, None, Some(ask)) => {
@@ -174,51 +213,125 @@ impl Feature {
         self.encoder.as_ref().ok_or_else(|| c.own("no encoding yet: a step was left out"))
     }
 
-    fn encoded(&self, c: &Context<'_>, part: &Part) -> Result<Encoded, StepError> {
-        self.encoder(c)?.encode(&part.features, &part.train).map_err(|e| c.own(e))
-    }
-
-    fn holder(&self, c: &Context<'_>, x: Encoded) -> Result<FeatureHolder, StepError> {
+    /// The training rows, made once and after a restart. Put it back into `ready` after use.
+    fn take_ready(&mut self, c: &Context<'_>) -> Result<Box<Ready>, StepError> {
+        if let Some(ready) = self.ready.take() {
+            return Ok(ready);
+        }
+        let part = self.part(c)?;
+        let x = self.encoder(c)?.encode(&part.features, &part.train).map_err(|e| c.own(e))?;
+        let most = c.most_passes(x.len()).unwrap_or(usize::MAX);
         let holder = FeatureHolder::new(x, c.options.regression.ridge).map_err(|e| c.own(e))?;
-        if self.pass == 0 { Ok(holder) } else { holder.resume(self.state.clone()).map_err(|e| c.own(e)) }
+        let mut holder = holder.with_most_directions(most);
+        if let Some(state) = &self.state {
+            holder = holder.resume(state.clone()).map_err(|e| c.own(e))?;
+        }
+        Ok(Box::new(Ready { holder, matrix: None }))
     }
 
     /// Answers the label holder's question: products, a first direction, or scores.
     fn answer(mut self, c: &mut Context<'_>, ask: Ask) -> Result<Turn<Self>, StepError> {
         let a = c.label_holder;
-        let part = self.part(c)?;
-        let x = self.encoded(c, &part)?;
-        if let Some(combination) = &ask.combination {
-            let mut holder = self.holder(c, x.clone())?;
-            if self.pass > 0 {
-                holder.apply(combination).map_err(|e| c.peer(a, e))?;
-            }
-            self.state = holder.state().clone();
+        let batched = c.options.fit.optimiser == Optimiser::Minibatch;
+        if ask.combination.is_none() && !(batched && self.pass > 0) {
+            return Err(c.peer(a, "it does not say how far to go along the last direction"));
         }
-        let mut outbox = Outbox::default();
+        let mut ready = self.take_ready(c)?;
+        if let Some(combination) = &ask.combination {
+            ready.holder.apply(combination).map_err(|e| c.peer(a, e))?;
+            self.state = Some(ready.holder.state().clone());
+        }
         if ask.fitted {
-            let holder = self.holder(c, x.clone())?;
-            let block = Block::new(self.encoder(c)?, holder.coefficients(), 0.0, &part.features, &part.train);
+            let part = self.part(c)?;
+            let coefficients = match self.batch {
+                Some(_) => {
+                    let batch = self.batches(c, ready.holder)?;
+                    let coefficients = batch.finish();
+                    ready.holder = batch.into_holder();
+                    coefficients
+                }
+                None => ready.holder.coefficients().to_vec(),
+            };
+            let block = Block::new(self.encoder(c)?, &coefficients, 0.0, &part.features, &part.train);
             let block = block.map_err(|e| c.own(e))?;
-            outbox = self.partial_scores(c, &block)?;
+            let outbox = self.partial_scores(c, &block)?;
             let block = serde_json::to_string_pretty(&block).expect("plain data");
             return Ok(Turn::More(Self { phase: Phase::Over { block }, waits: false, ..self }, outbox));
         }
-        let Some(residuals) = ask.residuals else {
-            return Err(c.peer(a, "it asks for nothing"));
-        };
+        match ask.residuals {
+            Some(residuals) => self.products(c, ready, &residuals),
+            None if c.options.fit.warm_start.is_some() && self.pass == 0 => self.first_direction(c, ready),
+            None => Err(c.peer(a, "it asks for nothing")),
+        }
+    }
+
+    /// A warm start: the earlier coefficients are the first direction.
+    fn first_direction(mut self, c: &mut Context<'_>, mut ready: Box<Ready>) -> Result<Turn<Self>, StepError> {
+        let earlier = |column: &String| self.start.iter().find(|(name, _)| name == column).map_or(0.0, |(_, w)| *w);
+        let start: Vec<f64> = self.encoder(c)?.names().iter().map(earlier).collect();
+        let direction = ready.holder.start(start).map_err(|e| c.own(e))?;
+        self.state = Some(ready.holder.state().clone());
+        self.offer(c, ready, &direction)
+    }
+
+    /// Sends products with the columns, of all training firms or of a batch.
+    fn products(
+        mut self,
+        c: &mut Context<'_>,
+        mut ready: Box<Ready>,
+        residuals: &Encrypted,
+    ) -> Result<Turn<Self>, StepError> {
+        let a = c.label_holder;
+        if residuals.bits > RESIDUAL_BITS {
+            return Err(c.peer(a, format!("its residuals have {} bits after the point", residuals.bits)));
+        }
+        let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("train: pass {}, products", self.pass + 1);
-        let columns: Vec<Vec<i32>> = (0..x.len()).map(|i| x.column(i).to_vec()).collect();
+        let rows = match c.options.fit.optimiser {
+            Optimiser::FullBatch => None,
+            Optimiser::Minibatch => {
+                let batch = self.batches(c, ready.holder)?;
+                self.batch = Some(batch.state().clone());
+                let rows = batch.rows();
+                ready.holder = batch.into_holder();
+                Some(rows)
+            }
+        };
+        let train = self.train.iter().filter(|t| **t).count();
+        let parameters = self.parameters(c, rows.as_ref().map_or(train, Vec::len), VALUE_LIMIT as u32, residuals)?;
+        let known = |matrix: &EncodedMatrix| rows.is_none() && *matrix.parameters() == parameters;
+        let matrix = match ready.matrix.take().filter(known) {
+            Some(matrix) => matrix,
+            None => {
+                let x = ready.holder.x();
+                let column = |i| match &rows {
+                    None => x.column(i).to_vec(),
+                    Some(rows) => rows.iter().map(|r| x.column(i)[*r]).collect(),
+                };
+                let columns: Vec<Vec<i32>> = (0..x.len()).map(column).collect();
+                EncodedMatrix::new(&parameters, &columns, MATRIX_MEMORY).map_err(|e| c.own(e))?
+            }
+        };
         let context = c.purpose_at("residuals", c.exchange - 1);
-        let (response, masks) =
-            self.multiplied(c, &columns, VALUE_LIMIT as u32, &residuals, &context, Masking::Uniform)?;
-        let letter = Products { columns: columns.len() as u32, response };
-        outbox.letters = to_all(vec![a], letters::write(&letter));
-        Ok(Turn::More(Self { phase: Phase::Opened { masks, bits: residuals.bits }, ..self }, outbox))
+        let (response, masks) = self.multiplied(c, &matrix, residuals, &context, Masking::Uniform)?;
+        let letter = Products { columns: matrix.columns() as u32, response };
+        outbox.letters = letters::write(vec![a], &letter);
+        ready.matrix = Some(matrix);
+        let phase = Phase::Opened { masks, bits: residuals.bits, largest: residuals.largest };
+        Ok(Turn::More(Self { phase, ready: Some(ready), ..self }, outbox))
+    }
+
+    /// The holder, going batch by batch from where it stands.
+    fn batches(&self, c: &Context<'_>, holder: FeatureHolder) -> Result<BatchFeatures, StepError> {
+        let batch = BatchFeatures::new(holder, c.options.fit.minibatch.clone()).map_err(|e| c.own(e))?;
+        match &self.batch {
+            None => Ok(batch),
+            Some(state) => batch.resume(state.clone()).map_err(|e| c.own(e)),
+        }
     }
 
     /// Unmasks its gradient and sends the scores of the next direction.
-    fn direct(mut self, c: &mut Context<'_>, masks: &[u64], bits: u32) -> Result<Turn<Self>, StepError> {
+    fn direct(mut self, c: &mut Context<'_>, masks: &[u64], bits: u32, largest: u64) -> Result<Turn<Self>, StepError> {
         let a = c.label_holder;
         let opened: Opened = c.letter(a, "decrypted products")?;
         if opened.values.len() != masks.len() {
@@ -226,16 +339,38 @@ impl Feature {
         }
         let products: Vec<i64> =
             opened.values.iter().zip(masks).map(|(value, mask)| centre(unmask(*value, *mask))).collect();
-        let part = self.part(c)?;
-        let x = self.encoded(c, &part)?;
-        let mut holder = self.holder(c, x)?;
-        let direction = holder.direct(&gradient_from_products(&products, bits)).map_err(|e| c.own(e))?;
-        self.state = holder.state().clone();
+        let mut ready = self.take_ready(c)?;
+        let x = ready.holder.x();
+        let possible = |(column, product): (usize, &i64)| {
+            let sum: u128 = x.column(column).iter().map(|v| u128::from(v.unsigned_abs())).sum();
+            u128::from(product.unsigned_abs()) <= sum * u128::from(largest)
+        };
+        if !products.iter().enumerate().all(possible) {
+            return Err(c.peer(a, "it decrypted a product that no residuals give"));
+        }
+        let gradient = gradient_from_products(&products, bits);
+        if c.options.fit.optimiser == Optimiser::Minibatch {
+            let mut batch = self.batches(c, ready.holder)?;
+            batch.step(&gradient).map_err(|e| c.own(e))?;
+            let scores = batch.scores().map_err(|e| c.own(e))?;
+            self.batch = Some(batch.state().clone());
+            ready.holder = batch.into_holder();
+            return self.offer(c, ready, &Direction { scores, scalars: Vec::new() });
+        }
+        let direction = ready.holder.direct(&gradient).map_err(|e| match e {
+            VerticalError::Budget { .. } => c.peer(a, e),
+            _ => c.own(e),
+        })?;
+        self.state = Some(ready.holder.state().clone());
+        self.offer(c, ready, &direction)
+    }
+
+    fn offer(mut self, c: &Context<'_>, ready: Box<Ready>, direction: &Direction) -> Result<Turn<Self>, StepError> {
         self.pass += 1;
         let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("train: pass {}, direction", self.pass);
-        outbox.letters = to_all(vec![a], letters::write(&self.masked(c, &direction)?));
-        Ok(Turn::More(Self { phase: Phase::Asked, ..self }, outbox))
+        outbox.letters = letters::write(vec![c.label_holder], &self.masked(c, direction)?);
+        Ok(Turn::More(Self { phase: Phase::Asked, ready: Some(ready), ..self }, outbox))
     }
 
     fn masked(&self, c: &Context<'_>, direction: &Direction) -> Result<Masked, StepError> {
@@ -264,31 +399,38 @@ impl Feature {
         let letter = PartialScores { scores: masked, mean: block.mean_partial, columns: block.columns.len() as u32 };
         let mut outbox = Outbox::default();
         outbox.announcement.phase = "scores of the common firms".to_owned();
-        outbox.letters = to_all(vec![c.label_holder], letters::write(&letter));
+        outbox.letters = letters::write(vec![c.label_holder], &letter);
         Ok(outbox)
+    }
+
+    /// What a matrix must be encoded for to be multiplied by this vector.
+    fn parameters(
+        &self,
+        c: &Context<'_>,
+        rows: usize,
+        largest_entry: u32,
+        vector: &Encrypted,
+    ) -> Result<LinearParameters, StepError> {
+        Tiling::new(rows, vector.block as usize)
+            .and_then(|tiling| LinearParameters::new(tiling, largest_entry, vector.largest))
+            .map_err(|e| c.peer(c.label_holder, e))
     }
 
     /// Products of own columns with a vector of the label holder's.
     fn multiplied(
         &self,
         c: &Context<'_>,
-        columns: &[Vec<i32>],
-        largest_entry: u32,
+        matrix: &EncodedMatrix,
         vector: &Encrypted,
-        context: &haihe_privacy::digest::Digest,
+        context: &Digest,
         masking: Masking,
     ) -> Result<(Vec<u8>, Vec<u64>), StepError> {
         let a = c.label_holder;
-        let train = self.train.iter().filter(|t| **t).count();
-        let parameters = Tiling::new(train, vector.block as usize)
-            .and_then(|tiling| LinearParameters::new(tiling, largest_entry, vector.largest))
-            .map_err(|e| c.peer(a, e))?;
-        let encrypted = EncryptedVector::from_bytes(&parameters, context, &vector.bytes).map_err(|e| c.peer(a, e))?;
+        let encrypted = EncryptedVector::from_bytes(matrix.parameters(), context, &vector.bytes);
+        let encrypted = encrypted.map_err(|e| c.peer(a, e))?;
         let key = PublicKey::from_bytes(&self.public_key).map_err(|e| c.peer(a, e))?;
-        let matrix = EncodedMatrix::new(&parameters, columns, MATRIX_MEMORY).map_err(|e| c.own(e))?;
         let seed = c.secret_now("products");
-        let threads: NonZeroUsize = threads();
-        let (response, masks) = multiply(&matrix, &encrypted, &key, &seed, masking, threads).map_err(|e| c.own(e))?;
+        let (response, masks) = multiply(matrix, &encrypted, &key, &seed, masking, threads()).map_err(|e| c.own(e))?;
         Ok((response.to_bytes(), masks))
     }
 }

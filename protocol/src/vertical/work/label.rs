@@ -8,9 +8,11 @@ use haihe_models::{
     scorecard::{Tier, Warning, score_0_100},
     table::{ColumnKind, ColumnSpec},
     vertical::{
-        Direction, Encoded, Encoder, LabelHolder, Pass, Status, VALUE_LIMIT,
+        Direction, Encoded, Encoder, LabelHolder, Pass, SCORE_LIMIT, Status, VALUE_LIMIT,
         label_holder::LabelState,
-        log_odds, quantise_residuals,
+        log_odds,
+        minibatch::{BatchLabel, BatchState},
+        quantise_residuals,
         score::Block,
         woe::{self, FineColumn},
     },
@@ -24,20 +26,18 @@ use serde::{Deserialize, Serialize};
 use super::{
     Kept, StepError, Turn,
     align::Rows,
-    context::{Context, to_all},
-    feature::{BLOCK_FILE, SCALAR_BITS, kept_block},
+    context::Context,
+    feature::{BLOCK_FILE, RESIDUAL_BITS, SCALAR_BITS, kept_block},
     letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
     rows,
 };
 use crate::{
     id::PartyId,
-    vertical::{Encoding, Letter, Outbox},
+    vertical::{Encoding, Optimiser, Outbox},
 };
 
 /// Name of the means that stand in for holders who are absent when firms are scored.
 const MEANS_FILE: &str = "means.json";
-/// Most bits after the point of a residual.
-const RESIDUAL_BITS: u32 = 24;
 
 /// How well scores tell bad firms from good ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,9 +101,17 @@ pub(super) struct Label {
     state: Option<LabelState>,
     passes: Vec<Pass>,
     alone: Option<Comparison>,
+    /// Where it stands if it goes batch by batch.
+    batch: Option<BatchState>,
+    /// Fewer passes than the job allows: see [`Context::most_passes`].
+    most_passes: Option<usize>,
     /// The next exchange is the feature holders'.
     waits: bool,
     phase: Phase,
+    /// The solver with its rows, as `state` has it, so that it need not be made again in every pass. Not in the vault: after
+    /// a restart it is made anew, to the same bits.
+    #[serde(skip)]
+    solver: Option<Box<LabelHolder>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,6 +126,7 @@ enum Phase {
 /// What an encrypted vector was made for: its answers are read with the same.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Asked {
+    rows: u32,
     block: u32,
     entry: u32,
     largest: u64,
@@ -144,8 +153,11 @@ impl Label {
             state: None,
             passes: Vec::new(),
             alone: None,
+            batch: None,
+            most_passes: None,
             waits: false,
             phase: Phase::Scoring,
+            solver: None,
         };
         if c.spec.scoring.is_some() {
             kept_block(c, model)?;
@@ -178,6 +190,11 @@ impl Label {
             Phase::Scores => self.finish(c),
             Phase::Scoring => self.score(c, model),
         }
+    }
+
+    /// Own rows of the common firms, in the common order.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
     }
 
     fn train_labels(&self, c: &Context<'_>) -> Vec<bool> {
@@ -221,7 +238,7 @@ impl Label {
         };
         let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("aligned: {} firms in common", self.rows.len());
-        outbox.letters = to_all(c.feature_holders(), letters::write(&opening));
+        outbox.letters = letters::write(c.feature_holders(), &opening);
         Ok(Turn::More(self, outbox))
     }
 
@@ -249,7 +266,7 @@ impl Label {
         columns: usize,
         response: &[u8],
     ) -> Result<Vec<u64>, StepError> {
-        let tiling = Tiling::new(self.trained(), asked.block as usize).map_err(|e| c.own(e))?;
+        let tiling = Tiling::new(asked.rows as usize, asked.block as usize).map_err(|e| c.own(e))?;
         let parameters = LinearParameters::new(tiling, asked.entry, asked.largest).map_err(|e| c.own(e))?;
         let response = Response::from_bytes(&parameters, columns, response).map_err(|e| c.peer(from, e))?;
         Ok(self.key(c).decrypt(&response))
@@ -264,7 +281,7 @@ impl Label {
         let bad = self.train_labels(c);
         let bins: Vec<usize> = c.feature_holders().iter().map(|p| most_bins(c, *p)).collect();
         let tiling = Tiling::choose(bad.len(), &bins).map_err(|e| c.job(e))?;
-        let asked = Asked { block: tiling.block() as u32, entry: 1, largest: 1 };
+        let asked = Asked { rows: self.trained() as u32, block: tiling.block() as u32, entry: 1, largest: 1 };
         let mut merged = Vec::new();
         for party in c.feature_holders() {
             let counts: Counts = c.letter(party, "counts")?;
@@ -292,7 +309,7 @@ impl Label {
         outbox.announcement.phase = "bins with enough firms".to_owned();
         for (party, merged) in merged {
             let letter = Binned { merged, ask: ask.clone() };
-            outbox.letters.push(Letter { to: vec![party], body: letters::write(&letter) });
+            outbox.letters.extend(letters::write(vec![party], &letter));
         }
         Ok(Turn::More(self, outbox))
     }
@@ -303,15 +320,27 @@ impl Label {
         encoder.encode(&features, &rows::positions(&self.train, true)).map_err(|e| c.own(e))
     }
 
-    fn solver(&self, c: &Context<'_>) -> Result<LabelHolder, StepError> {
+    /// The solver as it was left, made anew after a restart. Put it back with [`Self::remember`] after use.
+    fn solver(&mut self, c: &Context<'_>) -> Result<Box<LabelHolder>, StepError> {
+        if let Some(solver) = self.solver.take() {
+            return Ok(solver);
+        }
         let labels = self.train_labels(c);
         let held_out = c.held_out(labels.len());
-        let solver = LabelHolder::new(&self.encoded(c)?, labels, held_out, c.options.regression.clone());
+        let mut options = c.options.regression.clone();
+        options.max_passes = options.max_passes.min(self.most_passes.unwrap_or(usize::MAX));
+        let solver = LabelHolder::new(&self.encoded(c)?, labels, held_out, options);
         let solver = solver.map_err(|e| c.own(e))?;
-        match &self.state {
-            None => Ok(solver),
-            Some(state) => solver.resume(state.clone()).map_err(|e| c.own(e)),
-        }
+        let solver = match &self.state {
+            None => solver,
+            Some(state) => solver.resume(state.clone()).map_err(|e| c.own(e))?,
+        };
+        Ok(Box::new(solver))
+    }
+
+    fn remember(&mut self, solver: Box<LabelHolder>) {
+        self.state = Some(solver.state().clone());
+        self.solver = Some(solver);
     }
 
     /// The optimum over the own columns, and the first question.
@@ -321,14 +350,31 @@ impl Label {
         // Nothing was asked of the others yet.
         self.passes.push(Pass { asked: 0.0, ..alone });
         self.alone = Some(self.quality(c, &self.own_scores(c, &self.block(c, &solver)?)?)?);
-        self.ask(c, &mut solver)
+        self.ask(c, solver)
     }
 
     /// Where the fit stands, and what is to be multiplied next.
-    fn ask(&mut self, c: &mut Context<'_>, solver: &mut LabelHolder) -> Result<Ask, StepError> {
+    fn ask(&mut self, c: &mut Context<'_>, mut solver: Box<LabelHolder>) -> Result<Ask, StepError> {
         let combination = Some(solver.combination());
+        if c.options.fit.optimiser == Optimiser::Minibatch {
+            let mut batch = self.batches(c, *solver)?;
+            let residuals = batch.receive(&vec![0; batch.rows().len()]).map_err(|e| c.own(e))?;
+            self.batch = Some(batch.state().clone());
+            self.remember(Box::new(batch.into_holder()));
+            return Ok(Ask { combination, residuals: Some(self.multiplicand(c, &residuals)?), fitted: false });
+        }
         let residuals = solver.residuals();
-        self.state = Some(solver.state().clone());
+        let warm = c.options.fit.warm_start.is_some() && self.passes.len() == 1;
+        self.remember(solver);
+        if warm {
+            self.phase = Phase::Directions;
+            return Ok(Ask { combination, residuals: None, fitted: false });
+        }
+        Ok(Ask { combination, residuals: Some(self.multiplicand(c, &residuals)?), fitted: false })
+    }
+
+    /// Residuals of all training firms or of a batch, encrypted.
+    fn multiplicand(&mut self, c: &Context<'_>, residuals: &[f64]) -> Result<Encrypted, StepError> {
         let largest = residuals.iter().fold(0.0f64, |most, r| most.max(r.abs())).max(1.0).ceil();
         let room = LinearParameters::largest_multiplier(residuals.len(), VALUE_LIMIT as u32) as f64 / (largest + 1.0);
         if room < 16.0 {
@@ -338,10 +384,41 @@ impl Label {
         let value = (largest as u64 + 1) << bits;
         let columns: Vec<usize> = c.feature_holders().iter().map(|p| c.declared_columns(*p)).collect();
         let fixed = Fixed { entry: VALUE_LIMIT as u32, value, bits };
-        let d = quantise_residuals(&residuals, bits);
-        let residuals = self.encrypted(c, "residuals", &columns, fixed, &d)?;
-        self.phase = Phase::Products(Asked { block: residuals.block, entry: fixed.entry, largest: value });
-        Ok(Ask { combination, residuals: Some(residuals), fitted: false })
+        let d = quantise_residuals(residuals, bits);
+        let encrypted = self.encrypted(c, "residuals", &columns, fixed, &d)?;
+        let (rows, block) = (residuals.len() as u32, encrypted.block);
+        self.phase = Phase::Products(Asked { rows, block, entry: fixed.entry, largest: value });
+        Ok(encrypted)
+    }
+
+    /// The label holder, going batch by batch from where it stands.
+    fn batches(&self, c: &Context<'_>, solver: LabelHolder) -> Result<BatchLabel, StepError> {
+        let batch = BatchLabel::new(solver, c.options.fit.minibatch.clone()).map_err(|e| c.own(e))?;
+        match &self.batch {
+            None => Ok(batch),
+            Some(state) => batch.resume(state.clone()).map_err(|e| c.own(e)),
+        }
+    }
+
+    /// The next batch: the others have sent its scores.
+    fn next_batch(mut self, c: &mut Context<'_>, letters: &[Masked]) -> Result<Turn<Self>, StepError> {
+        let solver = self.solver(c)?;
+        let mut batch = self.batches(c, *solver)?;
+        let scores: Vec<&[u8]> = letters.iter().map(|l| l.scores.as_slice()).collect();
+        let rows = batch.rows();
+        let scores = pairwise::open(&scores, rows.len()).map_err(|e| c.together(e))?;
+        let fitted = rows.is_empty();
+        let residuals = if fitted { Vec::new() } else { batch.receive(&scores).map_err(|e| c.together(e))? };
+        self.batch = Some(batch.state().clone());
+        self.remember(Box::new(batch.into_holder()));
+        let residuals = if fitted { None } else { Some(self.multiplicand(c, &residuals)?) };
+        if fitted {
+            self.phase = Phase::Scores;
+        }
+        let mut outbox = Outbox::default();
+        outbox.announcement.phase = "train: next batch".to_owned();
+        outbox.letters = letters::write(c.feature_holders(), &Ask { combination: None, residuals, fitted });
+        Ok(Turn::More(self, outbox))
     }
 
     fn decrypt(mut self, c: &mut Context<'_>, asked: Asked) -> Result<Turn<Self>, StepError> {
@@ -354,7 +431,8 @@ impl Label {
                 return Err(c.peer(party, "it sends products of more columns than the job has"));
             }
             let values = self.decrypted(c, party, asked, columns, &products.response)?;
-            outbox.letters.push(Letter { to: vec![party], body: letters::write(&Opened { values }) });
+            self.most_passes = c.most_passes(columns);
+            outbox.letters.extend(letters::write(vec![party], &Opened { values }));
         }
         self.phase = Phase::Directions;
         Ok(Turn::More(self, outbox))
@@ -364,6 +442,9 @@ impl Label {
     fn receive(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
         let letters: Vec<Masked> =
             c.feature_holders().into_iter().map(|p| c.letter(p, "direction")).collect::<Result<_, _>>()?;
+        if c.options.fit.optimiser == Optimiser::Minibatch {
+            return self.next_batch(c, &letters);
+        }
         let scores: Vec<&[u8]> = letters.iter().map(|l| l.scores.as_slice()).collect();
         let scores = pairwise::open(&scores, self.trained()).map_err(|e| c.together(e))?;
         let scalars: Vec<&[u8]> = letters.iter().map(|l| l.scalars.as_slice()).collect();
@@ -377,23 +458,28 @@ impl Label {
         let status = pass.status;
         self.passes.push(pass);
         let ask = if status == Status::Continue {
-            self.ask(c, &mut solver)?
+            self.ask(c, solver)?
         } else {
             let combination = Some(solver.combination());
-            self.state = Some(solver.state().clone());
+            self.remember(solver);
             self.phase = Phase::Scores;
             Ask { combination, residuals: None, fitted: true }
         };
-        outbox.letters = to_all(c.feature_holders(), letters::write(&ask));
+        outbox.letters = letters::write(c.feature_holders(), &ask);
         Ok(Turn::More(self, outbox))
     }
 
     /// The label holder's part of the model, with the intercept.
     fn block(&self, c: &Context<'_>, solver: &LabelHolder) -> Result<Block, StepError> {
+        let (intercept, coefficients) = (solver.intercept(), solver.coefficients());
+        self.block_of(c, intercept, coefficients)
+    }
+
+    fn block_of(&self, c: &Context<'_>, intercept: f64, coefficients: &[f64]) -> Result<Block, StepError> {
         let encoder = self.encoder.as_ref().ok_or_else(|| c.own("no encoding yet: a step was left out"))?;
         let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
         let train = rows::positions(&self.train, true);
-        Block::new(encoder, solver.coefficients(), solver.intercept(), &features, &train).map_err(|e| c.own(e))
+        Block::new(encoder, coefficients, intercept, &features, &train).map_err(|e| c.own(e))
     }
 
     fn own_scores(&self, c: &Context<'_>, block: &Block) -> Result<Vec<i64>, StepError> {
@@ -410,7 +496,17 @@ impl Label {
     }
 
     fn partial_letters(&self, c: &Context<'_>) -> Result<Vec<PartialScores>, StepError> {
-        c.feature_holders().into_iter().map(|p| c.letter(p, "scores")).collect()
+        let letter = |p| -> Result<PartialScores, StepError> {
+            let letter: PartialScores = c.letter(p, "scores")?;
+            if letter.mean.unsigned_abs() > SCORE_LIMIT.unsigned_abs() {
+                return Err(c.peer(p, "its mean score is impossible"));
+            }
+            if letter.columns as usize > c.declared_columns(p) {
+                return Err(c.peer(p, "it uses more columns than the job has"));
+            }
+            Ok(letter)
+        };
+        c.feature_holders().into_iter().map(letter).collect()
     }
 
     fn quality(&self, c: &Context<'_>, scores: &[i64]) -> Result<Comparison, StepError> {
@@ -431,10 +527,16 @@ impl Label {
         Ok(Comparison { train, test: of(false) })
     }
 
-    fn finish(self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+    fn finish(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
         let letters = self.partial_letters(c)?;
         let solver = self.solver(c)?;
-        let block = self.block(c, &solver)?;
+        let block = match self.batch {
+            None => self.block(c, &solver)?,
+            Some(_) => {
+                let (intercept, coefficients) = self.batches(c, *solver)?.finish();
+                self.block_of(c, intercept, &coefficients)?
+            }
+        };
         let scores = self.total(c, &self.own_scores(c, &block)?, &letters)?;
         let joint = self.quality(c, &scores)?;
         let holders = c.feature_holders();

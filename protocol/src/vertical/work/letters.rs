@@ -4,6 +4,63 @@
 use haihe_models::vertical::{Combination, woe::Merged};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::vertical::Letter;
+
+macro_rules! kinds {
+    ($($(#[doc = $text:literal])* $kind:ident,)*) => {
+        /// What a letter between participants of a vertical job is. The kind is not written into a letter: it follows from the
+        /// step. It is for those who must speak of every kind, as the leak report does.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum LetterKind {
+            $($(#[doc = $text])* $kind,)*
+        }
+
+        impl LetterKind {
+            /// Every kind there is, in the order of a job.
+            pub const ALL: &[LetterKind] = &[$(LetterKind::$kind,)*];
+        }
+    };
+}
+
+kinds! {
+    /// A seed for masks that two feature holders share.
+    PairSeed,
+    /// A set of firms as points of a group, raised and shuffled; from party to party.
+    Points,
+    /// The same after the last party, cut to what is compared; to the label holder.
+    Tags,
+    /// Where the common firms are in a set; back the way that the set came.
+    Positions,
+    /// Number of common firms, which of them train, public key; encrypted labels or the first question.
+    Opening,
+    /// Rows and encrypted bad firms per fine bin.
+    Counts,
+    /// Merged bins with their goods and bads, and the first question.
+    Binned,
+    /// Combination of the directions so far, and encrypted residuals.
+    Ask,
+    /// Encrypted products with a holder's columns, masked.
+    Products,
+    /// The same, decrypted, still masked.
+    Opened,
+    /// Scores of a direction and a few scalars, masked.
+    Masked,
+    /// Partial scores of all common firms, masked; their mean and the number of columns in the clear.
+    PartialScores,
+}
+
+/// What travels as a letter of one kind.
+pub(super) trait Said: Serialize + DeserializeOwned {
+    /// Which.
+    const KIND: LetterKind;
+}
+
+macro_rules! said {
+    ($($kind:ident)*) => { $(impl Said for $kind { const KIND: LetterKind = LetterKind::$kind; })* };
+}
+
+said! { Opening Counts Binned Ask Products Opened Masked PartialScores }
+
 /// From the label holder, once the firms are aligned.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Opening {
@@ -97,12 +154,18 @@ pub(super) struct PartialScores {
     pub columns: u32,
 }
 
-/// Writes a letter.
+/// The same letter to some; none to nobody.
 ///
 /// # Panics
 /// Never: letters are plain data.
-pub(super) fn write<T: Serialize>(letter: &T) -> Vec<u8> {
-    postcard::to_allocvec(letter).expect("letters are plain data")
+pub(super) fn write<T: Said>(to: Vec<usize>, letter: &T) -> Vec<Letter> {
+    let body = postcard::to_allocvec(letter).expect("letters are plain data");
+    if to.is_empty() { Vec::new() } else { vec![raw(T::KIND, to, body)] }
+}
+
+/// A letter whose bytes are made elsewhere.
+pub(super) fn raw(_kind: LetterKind, to: Vec<usize>, body: Vec<u8>) -> Letter {
+    Letter { to, body }
 }
 
 /// Reads a letter; the whole of it. What is allocated is bounded by its length.

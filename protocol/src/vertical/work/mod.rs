@@ -35,6 +35,7 @@ use crate::{error::Fault, id::PartyId, job::JobSpec};
 
 pub use self::align::FirmsAnnounced;
 pub use self::label::{Comparison, JointResult, Quality, ScoredResult};
+pub use self::letters::LetterKind;
 
 /// Where a participant stands in its session.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +129,16 @@ impl Work {
     /// From the vault; `None` if the bytes are damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         letters::read(bytes)
+    }
+
+    /// This participant's own rows of the common firms, in the order that all parties have them in; `None` before the firms
+    /// are aligned and after the end. For audits: whoever may read the vault may know it.
+    pub fn rows(&self) -> Option<&[u32]> {
+        match &self.stage {
+            Stage::Label(label) => Some(label.rows()),
+            Stage::Feature(feature) => Some(feature.rows()),
+            Stage::Begun | Stage::Aligning(_) | Stage::Over => None,
+        }
     }
 
     /// Takes what was received in the last exchange (nothing before the first) and says what is sent in the next.

@@ -1,5 +1,7 @@
 //! The work of the parties of a vertical job, without network: every letter goes straight into the next inbox.
 
+mod tampering;
+
 use std::collections::BTreeMap;
 
 use haihe_models::{
@@ -12,7 +14,7 @@ use haihe_protocol::{
     id::PartyId,
     job::JobSpec,
     vertical::{
-        Inbox,
+        Inbox, Outbox,
         work::{Firms, JointResult, Kept, Place, ScoredResult, StepError, Work},
     },
 };
@@ -23,10 +25,35 @@ struct Run {
     kept: Vec<Kept>,
     exchanges: u64,
     bytes: Vec<u64>,
+    /// Everything that was said, exchange by exchange and party by party.
+    said: Vec<Vec<Outbox>>,
 }
 
 /// Every party takes its steps; each state goes through its stored form, as after a crash.
 fn run(spec: &JobSpec, firms: &[(PartyId, Firms)], models: Option<&[Kept]>, session: u64) -> Result<Run, StepError> {
+    run_with(spec, firms, models, session, &mut |_, _, _| {}).map_err(|(_, _, error)| error)
+}
+
+/// The same; `alter` may change what a party says in an exchange. An error comes with the exchange and with who found it.
+fn run_with(
+    spec: &JobSpec,
+    firms: &[(PartyId, Firms)],
+    models: Option<&[Kept]>,
+    session: u64,
+    alter: &mut dyn FnMut(u64, usize, &mut Outbox),
+) -> Result<Run, (u64, usize, StepError)> {
+    run_restarting(spec, firms, models, session, &|_, _| true, alter)
+}
+
+/// The same; a party is restarted before an exchange if `restarts` says so.
+fn run_restarting(
+    spec: &JobSpec,
+    firms: &[(PartyId, Firms)],
+    models: Option<&[Kept]>,
+    session: u64,
+    restarts: &dyn Fn(u64, usize) -> bool,
+    alter: &mut dyn FnMut(u64, usize, &mut Outbox),
+) -> Result<Run, (u64, usize, StepError)> {
     let parties: Vec<PartyId> = firms.iter().map(|(p, _)| p.clone()).collect();
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&session.to_le_bytes());
@@ -35,15 +62,21 @@ fn run(spec: &JobSpec, firms: &[(PartyId, Firms)], models: Option<&[Kept]>, sess
     let mut works: Vec<Work> = Vec::new();
     for place in &places {
         let model = models.map(|m| &m[place.me]);
-        works.push(Work::begin(spec, place, [place.me as u8 + 1; 32], model)?);
+        works.push(Work::begin(spec, place, [place.me as u8 + 1; 32], model).map_err(|e| (0, place.me, e))?);
     }
     let mut inboxes = vec![Inbox::default(); parties.len()];
     let mut bytes = vec![0; parties.len()];
+    let mut said = Vec::new();
     for exchange in 1..10_000 {
         let (mut outboxes, mut kept, mut next) = (Vec::new(), Vec::new(), Vec::new());
         for (me, work) in works.into_iter().enumerate() {
-            let work = Work::from_bytes(&work.to_bytes()).expect("read again");
-            let step = work.step(spec, &places[me], &inboxes[me], &firms[me].1, &mut |_, _, _| {})?;
+            let work = match restarts(exchange, me) {
+                true => Work::from_bytes(&work.to_bytes()).expect("read again"),
+                false => work,
+            };
+            let step = work.step(spec, &places[me], &inboxes[me], &firms[me].1, &mut |_, _, _| {});
+            let mut step = step.map_err(|error| (exchange, me, error))?;
+            alter(exchange, me, &mut step.outbox);
             bytes[me] += step.outbox.letters.iter().map(|l| l.body.len() as u64).sum::<u64>();
             next.push(step.work);
             outboxes.push(step.outbox);
@@ -56,7 +89,7 @@ fn run(spec: &JobSpec, firms: &[(PartyId, Firms)], models: Option<&[Kept]>, sess
             let result_json = results.next().expect("the label holder publishes");
             assert_eq!(results.next(), None, "nobody else does");
             let kept = kept.into_iter().map(|k| k.expect("kept with the last parcel")).collect();
-            return Ok(Run { result_json, kept, exchanges: exchange, bytes });
+            return Ok(Run { result_json, kept, exchanges: exchange, bytes, said });
         }
         assert!(announcements.iter().all(|a| !a.done), "all are done in the same exchange");
         inboxes = (0..parties.len())
@@ -71,6 +104,7 @@ fn run(spec: &JobSpec, firms: &[(PartyId, Firms)], models: Option<&[Kept]>, sess
                     .collect(),
             })
             .collect();
+        said.push(outboxes);
     }
     panic!("the job does not end")
 }
@@ -264,6 +298,30 @@ fn a_scorecard_is_learned_and_scores_are_bit_equal_later() {
 }
 
 #[test]
+fn what_is_kept_in_memory_changes_no_bit() {
+    // With a memory of two directions they are merged in most passes.
+    for (encoding, memory) in [("standardise", 16), ("standardise", 2), ("woe", 2)] {
+        let solver = format!("[vertical.regression]\ntolerance = 1e-6\nmemory = {memory}\n");
+        let spec = spec(&(job(2, 3, encoding, "") + &solver));
+        let town = town(2, 3, 1500);
+        let run = |restarts: &dyn Fn(u64, usize) -> bool| {
+            run_restarting(&spec, &town, None, 5, restarts, &mut |_, _, _| {}).unwrap_or_else(|(_, _, e)| panic!("{e}"))
+        };
+        let never = run(&|_, _| false);
+        let passes = serde_json::from_str::<JointResult>(&never.result_json).expect("a result").passes.len();
+        assert!(passes > 4, "{passes} passes merge nothing");
+        for (what, other) in [
+            ("before every step", run(&|_, _| true)),
+            ("now and then", run(&|exchange, party| (exchange + party as u64).is_multiple_of(3))),
+        ] {
+            assert_eq!(never.result_json, other.result_json, "{encoding}, restarts {what}");
+            assert_eq!(never.kept, other.kept, "{encoding}, restarts {what}");
+            assert!(never.said == other.said, "{encoding}, restarts {what}: other letters");
+        }
+    }
+}
+
+#[test]
 fn bad_input_names_the_party() {
     let spec_two = spec(&job(2, 3, "standardise", ""));
     let fails = |change: &dyn Fn(&mut Vec<(PartyId, Firms)>), named: &str, word: &str| {
@@ -324,4 +382,80 @@ fn constant_and_collinear_columns_are_no_obstacle() {
     let block = block(&run.kept[holder]);
     assert_eq!(block.columns.len(), 2, "the constant column is left out");
     assert_eq!(block.columns[0].coefficient >> 12, block.columns[1].coefficient >> 12, "twins share their weight");
+}
+
+#[test]
+fn a_later_fit_starts_where_an_earlier_one_ended_and_batches_come_close_to_all_rows() {
+    let text = job(2, 3, "standardise", "");
+    let town = town(2, 3, 3000);
+    let cold = run(&spec(&text), &town, None, 11).unwrap_or_else(|e| panic!("{e}"));
+    let passes = |run: &Run| serde_json::from_str::<JointResult>(&run.result_json).expect("a result").passes;
+    let auc = |run: &Run| {
+        serde_json::from_str::<JointResult>(&run.result_json).expect("a result").joint.test.expect("test").auc
+    };
+    let warm = spec(&format!("{text}\n[vertical.fit]\nwarm_start = \"0000\"\n"));
+    let warm = run(&warm, &town, Some(&cold.kept), 12).unwrap_or_else(|e| panic!("{e}"));
+    let (cold_passes, warm_passes) = (passes(&cold), passes(&warm));
+    assert!(warm_passes[1].loss < cold_passes[1].loss, "{:?} {:?}", warm_passes[1], cold_passes[1]);
+    assert!(warm_passes.len() <= cold_passes.len(), "{} {}", warm_passes.len(), cold_passes.len());
+    assert!((auc(&warm) - auc(&cold)).abs() < 1e-3);
+
+    let batches = "optimiser = \"minibatch\"\n[vertical.fit.minibatch]\nbatch_rows = 300\nepochs = 4\nrate = 0.5\n";
+    let batched = spec(&format!("{text}\n[vertical.fit]\n{batches}"));
+    let batched = run(&batched, &town, None, 13).unwrap_or_else(|e| panic!("{e}"));
+    assert!((auc(&batched) - auc(&cold)).abs() < 0.01, "{} {}", auc(&batched), auc(&cold));
+}
+
+#[test]
+fn a_sole_holder_sends_fewer_directions_than_it_has_columns() {
+    // So strict a tolerance that nothing but the brake ends the fit.
+    for (columns_of_holder, most) in [(3, 2), (1, 1)] {
+        let text = job(1, 3, "standardise", "").replace(
+            "[vertical.alignment]",
+            "[vertical.regression]\ntolerance = 1e-12\nmax_passes = 30\n[vertical.alignment]",
+        );
+        let mut town = town(1, 3, 900);
+        let holder = town.iter().position(|(p, _)| *p == party("holder-0")).expect("in town");
+        // Constant columns are not used, and do not count.
+        for column in &mut town[holder].1.table.columns[columns_of_holder..] {
+            *column = Column::Numeric(vec![7.0; column.len()]);
+        }
+        let run = run(&spec(&text), &town, None, 11).unwrap_or_else(|e| panic!("{e}"));
+        let result: JointResult = serde_json::from_str(&run.result_json).expect("a result");
+        assert_eq!(result.columns[&party("holder-0")] as usize, columns_of_holder);
+        assert_eq!(result.passes.len() - 1, most, "passes with {columns_of_holder} columns");
+    }
+}
+
+/// A label holder that asks for more anyway, by another job file than the holder's: the holder goes no further.
+#[test]
+fn a_sole_holder_refuses_more_directions() {
+    let text = job(1, 3, "standardise", "").replace(
+        "[vertical.alignment]",
+        "[vertical.regression]\ntolerance = 1e-12\nmax_passes = 30\n[vertical.alignment]",
+    );
+    let (spec, mut town) = (spec(&text), town(1, 3, 900));
+    let holder = town.iter().position(|(p, _)| *p == party("holder-0")).expect("in town");
+    let unused = &mut town[holder].1.table.columns[2];
+    *unused = Column::Numeric(vec![7.0; unused.len()]);
+    // The label holder believes that the holder has more columns than it has: the number in the clear, in `Products`.
+    let error = run_with(&spec, &town, None, 12, &mut |_, from, outbox| {
+        if from == holder && outbox.announcement.phase.ends_with("products") {
+            let letter = &mut outbox.letters[0].body;
+            assert_eq!(letter[0], 2, "two columns");
+            // The response of three columns is as long as that of two, and a value for the third.
+            let mut altered = tampering::products(letter);
+            altered.0 += 1;
+            altered.1.extend([0; 8]);
+            *letter = tampering::written(&altered);
+        }
+        if from != holder && outbox.announcement.phase.ends_with("decrypted") {
+            let mut values = tampering::opened(&outbox.letters[0].body);
+            values.pop();
+            outbox.letters[0].body = tampering::written(&values);
+        }
+    });
+    let (_, by, error) = error.err().expect("refused");
+    assert_eq!((by, &error.fault), (holder, &Fault::Participant(party("bank"))), "{error}");
+    assert!(error.reason.contains("1 score vectors"), "{error}");
 }
