@@ -31,8 +31,11 @@ pub fn run(quick: bool, python: Option<&Path>) -> Result<()> {
     let mut threads = vec![NonZeroUsize::MIN];
     threads.extend((cores > NonZeroUsize::MIN).then_some(cores));
     arithmetic(&mut rows, &threads, if quick { 20_000 } else { 100_000 }, if quick { 3 } else { 7 })?;
-    let cases: &[(u32, usize, usize)] =
-        if quick { &[(2, 100_000, 1), (3, 100_000, 1)] } else { &[(2, 100_000, 5), (3, 100_000, 5), (2, 1_000_000, 2)] };
+    let cases: &[(u32, usize, usize)] = if quick {
+        &[(2, 100_000, 1), (3, 100_000, 1)]
+    } else {
+        &[(2, 100_000, 5), (3, 100_000, 5), (2, 1_000_000, 2)]
+    };
     for &(parties, size, repetitions) in cases {
         let python = python.filter(|_| parties == 2);
         whole(&mut rows, (parties, size), &threads, repetitions, python)?;
@@ -88,7 +91,8 @@ fn whole(
     println!("{parties} parties with {size} codes each");
     let sets = sets(parties, size)?;
     let each = parties as usize * size;
-    let (mut ours, mut theirs): (Vec<Vec<Aligned>>, Vec<_>) = (threads.iter().map(|_| Vec::new()).collect(), Vec::new());
+    let (mut ours, mut theirs): (Vec<Vec<Aligned>>, Vec<_>) =
+        (threads.iter().map(|_| Vec::new()).collect(), Vec::new());
     let (mut reading, mut committing) = (Vec::new(), Vec::new());
     for _ in 0..repetitions {
         for (threads, ours) in threads.iter().zip(&mut ours) {

@@ -55,7 +55,9 @@ impl Set {
             let columns: Vec<String> = firms.table.specs.iter().map(column).collect();
             let label = if party.as_str() == "bank" { "label = \"y\"\nsplit = { column = \"set\" }\n" } else { "" };
             let columns = columns.join(", ");
-            format!("[[vertical.holder]]\nparty = \"{party}\"\nview = \"v\"\nkey = \"id\"\n{label}columns = [{columns}]\n")
+            format!(
+                "[[vertical.holder]]\nparty = \"{party}\"\nview = \"v\"\nkey = \"id\"\n{label}columns = [{columns}]\n"
+            )
         };
         let names: Vec<String> = self.parties.iter().map(|(party, _)| format!("\"{party}\"")).collect();
         let holders: String = self.parties.iter().map(holder).collect();
@@ -112,7 +114,10 @@ impl File {
             specs: columns.iter().map(|name| ColumnSpec { name: name.clone(), kind: ColumnKind::Numeric }).collect(),
             columns: columns.iter().map(column).collect::<Result<_>>()?,
             label: ids.iter().map(|id| y.is_some_and(|y| self.rows[id][y] == "1")).collect(),
-            split: ids.iter().map(|id| split.get(id).copied().context("a row without a split")).collect::<Result<_>>()?,
+            split: ids
+                .iter()
+                .map(|id| split.get(id).copied().context("a row without a split"))
+                .collect::<Result<_>>()?,
             firms: None,
         };
         let code = |id: &u64| Ok(UnifiedSocialCreditCode::synthetic(130_000, u32::try_from(*id)?)?.as_str().to_owned());

@@ -161,14 +161,7 @@ impl<'a> Federation<'a> {
     }
 
     /// Checks the closed exchange and opens the letters for one party.
-    fn open(
-        &self,
-        me: usize,
-        round: u64,
-        sent: &Sent,
-        transcript: Digest,
-        turn: &mut Turn,
-    ) -> Result<Inbox> {
+    fn open(&self, me: usize, round: u64, sent: &Sent, transcript: Digest, turn: &mut Turn) -> Result<Inbox> {
         let (party, own) = (&self.parties[me].0, &sent.heads[me]);
         let heads = check_closed(sent.heads.clone(), &transcript, own, &self.expected(round, &sent.opens))?;
         turn.down = heads.iter().map(|h| h.bytes() - h.body_bytes() + HEAD_BYTES).sum();

@@ -1,8 +1,8 @@
 //! The feature holder's side, after the firms are aligned.
 
 use haihe_models::vertical::{
-    Direction, Encoder, FeatureHolder, Features, VALUE_LIMIT, feature_holder::FeatureState,
-    gradient_from_products, score::Block, woe,
+    Direction, Encoder, FeatureHolder, Features, VALUE_LIMIT, feature_holder::FeatureState, gradient_from_products,
+    score::Block, woe,
 };
 use haihe_privacy::{
     digest::Digest,
@@ -319,8 +319,7 @@ impl Feature {
         let encrypted = encrypted.map_err(|e| c.peer(a, e))?;
         let key = PublicKey::from_bytes(&self.public_key).map_err(|e| c.peer(a, e))?;
         let seed = c.secret_now("products");
-        let (response, masks) =
-            multiply(matrix, &encrypted, &key, &seed, masking, threads()).map_err(|e| c.own(e))?;
+        let (response, masks) = multiply(matrix, &encrypted, &key, &seed, masking, threads()).map_err(|e| c.own(e))?;
         Ok((response.to_bytes(), masks))
     }
 }
