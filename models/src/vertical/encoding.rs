@@ -170,10 +170,12 @@ fn standardised(name: &str, values: Vec<f64>) -> Result<ColumnEncoder, DropReaso
     if present.is_empty() {
         return Err(DropReason::AllMissing);
     }
-    present.sort_by(f64::total_cmp);
+    present.sort_unstable_by(f64::total_cmp);
     let median = quantile(&present, 0.5);
-    let mut filled: Vec<f64> = values.into_iter().map(|x| if x.is_nan() { median } else { x }).collect();
-    filled.sort_by(f64::total_cmp);
+    let missing = values.len() - present.len();
+    let at = present.partition_point(|x| x.total_cmp(&median).is_lt());
+    let mut filled = present;
+    filled.splice(at..at, std::iter::repeat_n(median, missing));
     let (low, high) = (quantile(&filled, 0.01), quantile(&filled, 0.99));
     let n = filled.len() as f64;
     // Around a value of the column, so that large numbers with a small spread keep their digits.

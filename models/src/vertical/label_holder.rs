@@ -317,9 +317,9 @@ impl LabelHolder {
         let mut value = total(self.objective(&z, &point));
         let mut steps = 0;
         while steps < MOST_STEPS {
-            let d: Vec<f64> =
-                (0..rows).map(|i| self.weights[i] * (sigmoid(z[i]) - f64::from(u8::from(self.bad[i])))).collect();
-            let curvatures: Vec<f64> = z.iter().zip(&self.weights).map(|(&z, c)| c * weight(z)).collect();
+            let p: Vec<f64> = z.iter().map(|&z| sigmoid(z)).collect();
+            let d: Vec<f64> = (0..rows).map(|i| self.weights[i] * (p[i] - f64::from(u8::from(self.bad[i])))).collect();
+            let curvatures: Vec<f64> = p.iter().zip(&self.weights).map(|(&p, c)| c * (p * (1.0 - p))).collect();
             let penalised = self.penalised(&point);
             let gradient: Vec<f64> = columns.iter().zip(&penalised).map(|(c, r)| dot(c, &d) + ridge * r).collect();
             let mut hessian = weighted_gram(&columns, &curvatures);

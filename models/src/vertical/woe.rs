@@ -165,7 +165,7 @@ pub fn fine_columns(
 /// Cut points for about equally many rows per bin; a value that many rows share is not mixed with others if that can be helped.
 fn edges(mut values: Vec<f64>, bins: usize) -> Vec<f64> {
     values.retain(|x| !x.is_nan());
-    values.sort_by(f64::total_cmp);
+    values.sort_unstable_by(f64::total_cmp);
     let runs: Vec<(f64, usize)> = values.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
     let (mut edges, mut inside, mut left) = (Vec::new(), 0usize, values.len());
     for pair in runs.windows(2) {
