@@ -80,7 +80,7 @@ pub struct ReportArguments {
     out: PathBuf,
 }
 
-/// Runs `haihe report`. With `--format json`, prints the leak report; of a vertical job, the report itself.
+/// Runs `haihe report`. With `--format json`, prints the leak report.
 pub async fn report(arguments: ReportArguments, format: Format) -> anyhow::Result<()> {
     let entries = match (arguments.coordinator, arguments.operator) {
         (Some(coordinator), Some(operator)) => {
@@ -92,7 +92,7 @@ pub async fn report(arguments: ReportArguments, format: Format) -> anyhow::Resul
         let report = evidence::joint::report(&entries, &arguments.federation, |_| Default::default(), Vec::new())?;
         joint::write_results(&arguments.out, &report, &entries)?;
         match format {
-            Format::Json => println!("{}", serde_json::to_string(&report)?),
+            Format::Json => println!("{}", serde_json::to_string(&report.leaks)?),
             Format::Text => println!("{}", arguments.out.join("report.html").display()),
         }
         return Ok(());

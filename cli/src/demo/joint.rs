@@ -242,6 +242,7 @@ pub fn write_results(out: &Path, report: &JointReport, entries: &[Entry]) -> any
     };
     write("report.html", page::render(report))?;
     write("report.json", serde_json::to_string_pretty(report)?)?;
+    write("leak-report.json", serde_json::to_string_pretty(&report.leaks)?)?;
     for owner in &report.owners {
         write(&format!("scorecard-{}.csv", owner.party), block_csv(&owner.block, &report.terms.scaling))?;
     }
@@ -330,4 +331,33 @@ pub async fn run(arguments: &DemoArguments, out: &Path, format: Format) -> anyho
         }
     }
     show::judge(&report, &comparison)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scoring_jobs_are_valid_and_ask_for_the_same_columns() {
+        let learning = JobSpec::parse(JOB).expect("the demo's job");
+        for absent in [None, Some(ABSENT)] {
+            let spec = scoring_job("0123abcd", absent).map(|toml| JobSpec::parse(&toml)).expect("TOML").expect("a job");
+            let scoring = spec.scoring.as_ref().expect("a scoring");
+            assert_eq!(
+                (scoring.model.as_str(), scoring.may_be_absent.len()),
+                ("0123abcd", usize::from(absent.is_some()))
+            );
+            assert_eq!(spec.vertical, learning.vertical);
+            assert_eq!(spec.min_parties(), 3 - scoring.may_be_absent.len() as u32);
+        }
+    }
+
+    #[test]
+    fn a_file_of_scores_is_read_line_by_line() {
+        let csv = "key,log_odds_units,probability_of_default,score,tier,warning,without\na,-7,0.1,90.0,A,None,\nb,9,0.2,80.0,B,None,core\n";
+        let lines = read_scores(csv.as_bytes()).expect("scores");
+        assert_eq!((lines["a"].units, lines["a"].without.as_str()), (-7, ""));
+        assert_eq!((lines["b"].units, lines["b"].without.as_str()), (9, "core"));
+        assert!(read_scores(b"key,log_odds_units\na,much\n").is_err());
+    }
 }

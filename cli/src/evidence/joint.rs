@@ -14,7 +14,10 @@ use haihe_protocol::{
 };
 
 use super::rfc3339;
-use crate::report::joint::data::{ExchangeFacts, HolderFacts, JointReport, Note, Terms};
+use crate::{
+    leaks::{VerticalFacts, vertical as leaks_of},
+    report::joint::data::{ExchangeFacts, HolderFacts, JointReport, Note, Terms},
+};
 
 /// True if the journal is that of a vertical job.
 pub fn is_joint(entries: &[Entry]) -> bool {
@@ -160,7 +163,10 @@ pub fn report(
     );
     let json = reading.result.take().context("the job is not finished; there is nothing to report yet")?;
     let result: JointResult = serde_json::from_str(&json).context("the result in the journal")?;
+    let firms = reading.sent.iter().map(|(party, sent)| (party.clone(), sent.firms)).collect();
+    let facts = VerticalFacts::learned(&reading.job, federation, firms, &result);
     Ok(JointReport {
+        leaks: leaks_of(&spec, &facts).context("the label holder is not among the parties")?,
         terms: Terms {
             encoding: vertical.encoding,
             scaling: vertical.scaling.clone(),

@@ -60,6 +60,8 @@ fn the_joint_demo_equals_the_pooled_model_and_scores_without_a_party() {
     assert!(html.contains("5,528 firms are at all 3 parties") && !html.contains("class=\"owner\""));
     assert!(read(&out.join("report.html")).contains("class=\"owner\""));
     assert!(!page.join("scorecard-bank.csv").exists());
+    let leaks: Value = serde_json::from_str(&read(&page.join("leak-report.json"))).expect("JSON");
+    assert_eq!((&leaks["label_holder"], &leaks["numbers"]["common"]), (&"bank".into(), &5528.into()));
 }
 
 const PARTIES: [&str; 3] = ["bank", "tax", "core"];
@@ -179,7 +181,7 @@ async fn a_wrong_input_ends_the_job_with_the_party_and_what_to_do() {
     // The bank's label is always 0.
     let said = stage.fails("one class", [csv("bank", 0, &|_| 0), good("tax"), good("core")]).await;
     holds(&said, &["bank declined", "label_one_class", "the log of bank says more"]);
-    holds(&read(&stage.town.folder("bank").join("log")), &["label", "y"]);
+    holds(&read(&stage.town.folder("bank").join("log")), &["label column", "widen the view"]);
     // The tax bureau's codes were mistyped: three of them.
     let mistyped = good("tax").replacen("Y0000000", "Y0000009", 1).replacen("Y0000001", "Y0000009", 1);
     let said = stage.fails("bad codes", [good("bank"), mistyped, good("core")]).await;

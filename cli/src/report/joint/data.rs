@@ -15,6 +15,7 @@ use haihe_protocol::{
 use haihe_simulations::joint::JointComparison;
 use serde::{Deserialize, Serialize};
 
+use crate::leaks::VerticalLeakReport;
 pub use crate::report::data::Note;
 
 /// A finished vertical job, for people.
@@ -50,6 +51,8 @@ pub struct JointReport {
     pub owners: Vec<OwnerPart>,
     /// Firms scored with the model afterwards; in a demonstration.
     pub scorings: Vec<ScoringFacts>,
+    /// Who could infer what from the job; also `leak-report.json`.
+    pub leaks: VerticalLeakReport,
     /// What a reader must know before trusting a figure; may be empty.
     pub notes: Vec<Note>,
 }

@@ -79,7 +79,7 @@ fn a_journal_makes_a_page_without_anybodys_part() {
     let report = of_journal(&outcome);
     let html = render(&report);
     check(&html);
-    for section in ["result", "parties", "training", "scorecard", "learnt", "traffic", "notes"] {
+    for section in ["result", "parties", "training", "scorecard", "learnt", "leaks", "traffic", "notes"] {
         assert!(
             html.contains(&format!("<section id=\"{section}\">")) && html.contains(&format!("href=\"#{section}\"")),
             "{section}"
