@@ -9,7 +9,7 @@ use askama::Template;
 use haihe_protocol::{
     id::PartyId,
     job::JobSpec,
-    vertical::{Encoding, work::JointResult},
+    vertical::{Encoding, Optimiser, work::JointResult},
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ pub struct VerticalFacts {
     pub common: u64,
     /// Training firms among them; 0 where firms were scored.
     pub training: u64,
-    /// Directions that were sent.
+    /// Directions that were sent; in a job that goes batch by batch, batches.
     pub passes: u64,
     /// Columns in use. Empty: those of the job file.
     pub columns: BTreeMap<PartyId, u32>,
@@ -149,6 +149,8 @@ struct Scene<'a> {
     holders: &'a [PartyId],
     numbers: &'a Numbers,
     woe: bool,
+    warm: bool,
+    batches: bool,
     scoring: bool,
     minimum: u64,
     /// Fewest goods and bads of a bin whose counts are shown.
@@ -197,6 +199,8 @@ pub fn vertical(spec: &JobSpec, facts: &VerticalFacts) -> Option<VerticalLeakRep
         holders: &holders,
         numbers: &numbers,
         woe,
+        warm: options.fit.warm_start.is_some(),
+        batches: options.fit.optimiser == Optimiser::Minibatch,
         scoring,
         minimum: if scoring { 1 } else { options.alignment.min_common },
         bins: (options.woe.minimum_goods, options.woe.minimum_bads),

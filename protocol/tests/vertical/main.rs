@@ -1,5 +1,6 @@
 //! The work of the parties of a vertical job, without network: every letter goes straight into the next inbox.
 
+mod documents;
 mod tampering;
 
 use std::collections::BTreeMap;
@@ -408,7 +409,7 @@ fn a_later_fit_starts_where_an_earlier_one_ended_and_batches_come_close_to_all_r
 
 #[test]
 fn a_sole_holder_sends_fewer_directions_than_it_has_columns() {
-    // So strict a tolerance that nothing but the brake ends the fit.
+    // So strict a tolerance that nothing but the brake (`Context::most_passes`) ends the fit.
     for (columns_of_holder, most) in [(3, 2), (1, 1)] {
         let text = job(1, 3, "standardise", "").replace(
             "[vertical.alignment]",
@@ -438,7 +439,7 @@ fn a_sole_holder_refuses_more_directions() {
     let holder = town.iter().position(|(p, _)| *p == party("holder-0")).expect("in town");
     let unused = &mut town[holder].1.table.columns[2];
     *unused = Column::Numeric(vec![7.0; unused.len()]);
-    // The label holder believes that the holder has more columns than it has: the number in the clear, in `Products`.
+    // Both compute `most_passes`. The label holder believes that the holder has more columns than it has: the number in the clear, in `Products`.
     let error = run_with(&spec, &town, None, 12, &mut |_, from, outbox| {
         if from == holder && outbox.announcement.phase.ends_with("products") {
             let letter = &mut outbox.letters[0].body;

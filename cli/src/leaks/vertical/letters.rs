@@ -17,6 +17,8 @@ pub(super) fn leaks(scene: &Scene<'_>) -> Vec<SaidLeak> {
 fn count(scene: &Scene<'_>, kind: LetterKind) -> u64 {
     let (k, passes) = (scene.numbers.feature_holders, scene.numbers.passes);
     let (n, learning) = (k + 1, u64::from(!scene.scoring));
+    // The first direction of a warm start needs no products.
+    let multiplied = passes.saturating_sub(u64::from(scene.warm));
     let woe = learning * u64::from(scene.woe);
     match kind {
         LetterKind::PairSeed => k * k.saturating_sub(1) / 2,
@@ -27,7 +29,8 @@ fn count(scene: &Scene<'_>, kind: LetterKind) -> u64 {
         LetterKind::Opening => learning,
         LetterKind::Counts | LetterKind::Binned => woe * k,
         LetterKind::Ask => learning * passes,
-        LetterKind::Products | LetterKind::Opened | LetterKind::Masked => learning * k * passes,
+        LetterKind::Products | LetterKind::Opened => learning * k * multiplied,
+        LetterKind::Masked => learning * k * passes,
         LetterKind::PartialScores => k,
     }
 }
@@ -35,7 +38,8 @@ fn count(scene: &Scene<'_>, kind: LetterKind) -> u64 {
 /// Exchanges of the job, the last one included: alignment, then the label holder and the others in turn.
 fn exchanges(scene: &Scene<'_>) -> u64 {
     let align = 1 + 2 * (scene.numbers.feature_holders + 1);
-    if scene.scoring { align + 2 } else { align + 2 + 4 * scene.numbers.passes + 2 * u64::from(scene.woe) + 1 }
+    let passes = (4 * scene.numbers.passes).saturating_sub(2 * u64::from(scene.warm));
+    if scene.scoring { align + 2 } else { align + 2 + passes + 2 * u64::from(scene.woe) + 1 }
 }
 
 fn announcement(scene: &Scene<'_>) -> SaidLeak {

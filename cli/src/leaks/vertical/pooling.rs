@@ -30,6 +30,12 @@ pub(super) fn remarks(scene: &Scene<'_>) -> Vec<Note> {
             format!("{} 轮对应特征方合计 {} 列：各和已张成全部列空间。", n.passes, n.feature_columns),
         ));
     }
+    if scene.batches && !scene.scoring {
+        remarks.push(note(
+            "This job goes batch by batch: where passes are spoken of, each is one batch, and shows the scores of the batch's firms only, at the present coefficients. Every firm is seen once per epoch.",
+            "本任务逐批进行：下文所称每轮为一批，仅显示该批企业在当前系数下的得分；每家企业每个周期出现一次。",
+        ));
+    }
     remarks.push(note(
         "Everything below assumes that all parties follow the protocol with their true data, unless it says otherwise: proofs against made-up columns are not part of it.",
         "除另有说明，以下均假定各方以真实数据遵守协议；协议不含防止伪造列的证明。",
