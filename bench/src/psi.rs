@@ -30,13 +30,10 @@ pub fn run(quick: bool, python: Option<&Path>) -> Result<()> {
     let cores = std::thread::available_parallelism()?;
     let mut threads = vec![NonZeroUsize::MIN];
     threads.extend((cores > NonZeroUsize::MIN).then_some(cores));
-    arithmetic(&mut rows, &threads, if quick { 20_000 } else { 100_000 }, if quick { 3 } else { 7 })?;
-    let cases: &[(u32, usize, usize)] = if quick {
-        &[(2, 100_000, 1), (3, 100_000, 1)]
-    } else {
-        &[(2, 100_000, 5), (3, 100_000, 5), (2, 1_000_000, 2)]
-    };
-    for &(parties, size, repetitions) in cases {
+    arithmetic(&mut rows, &threads, 20_000, if quick { 3 } else { 7 })?;
+    let mut cases = vec![(2, 100_000, if quick { 1 } else { 5 }), (3, 100_000, if quick { 1 } else { 3 })];
+    cases.extend((!quick).then_some((2, 1_000_000, 2)));
+    for (parties, size, repetitions) in cases {
         let python = python.filter(|_| parties == 2);
         whole(&mut rows, (parties, size), &threads, repetitions, python)?;
     }
