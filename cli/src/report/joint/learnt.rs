@@ -52,6 +52,10 @@ fn label_holder(report: &JointReport) -> Vec<Note> {
         ),
     });
     said.push(both(
+        "Of each other party the mean of its part of the scores, and how many of its columns are in the model.",
+        "其余每一方部分得分的均值及其入模列数。",
+    ));
+    said.push(both(
         "Its own bins and weights. Not: a column, a value, a cut point, a weight or a gradient of anybody else.",
         "自有分箱与权重。不包括他方的任何列、取值、切分点、权重或梯度。",
     ));

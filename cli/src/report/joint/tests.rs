@@ -39,12 +39,18 @@ fn job() -> String {
 
 /// 900 firms; each party lacks another twentieth of them.
 fn firms(spec: &JobSpec) -> Vec<(PartyId, Firms)> {
-    let uniform = |row: usize, salt: usize| ((row * 7919 + salt * 104_729) % 1009) as f64 / 1009.0;
+    let uniform = |row: usize, salt: usize| {
+        let mut z = ((8 * row + salt) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    };
     let holders = &spec.vertical.as_ref().expect("vertical").holders;
     let of = |party: usize| {
         let rows: Vec<usize> = (0..900).filter(|row| row % 20 != party).collect();
-        let bad =
-            |row: &usize| uniform(*row, 5) < 0.1 + 0.3 * (0..3).map(|salt| uniform(*row, salt)).sum::<f64>() / 1.5;
+        // The more of everything, the worse.
+        let risk = |row: usize| 1.4 * (0..3).map(|salt| uniform(row, salt)).sum::<f64>() / 3.0 - 0.2;
+        let bad = |row: &usize| uniform(*row, 5) < risk(*row);
         let table = Table {
             specs: holders[party]
                 .columns
