@@ -229,12 +229,13 @@ struct Fragment<'a> {
 }
 
 impl Fragment<'_> {
-    fn verdict(&self, verdict: &Verdict) -> (&'static str, &'static str, &'static str) {
-        match verdict {
+    /// Class of style and words, one per column.
+    fn verdicts(&self, pooling: &Pooling) -> [(&'static str, &'static str, &'static str); 3] {
+        [pooling.labels, pooling.values, pooling.firms].map(|verdict| match verdict {
             Verdict::No => ("v-no", "no", "否"),
             Verdict::Partly => ("v-partly", "partly", "部分"),
             Verdict::Yes => ("v-yes", "yes", "是"),
-        }
+        })
     }
 }
 
