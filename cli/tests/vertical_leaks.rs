@@ -179,7 +179,7 @@ fn the_report_has_the_jobs_numbers_in_both_languages() {
     let mixed = vertical(&two, &seen.facts).expect("a vertical job");
     assert_eq!((mixed.numbers.feature_holders, mixed.numbers.intersections), (2, 4));
     let all_but_one = mixed.poolings.iter().find(|p| p.key == "label_holder_and_all_but_one").expect("two holders");
-    assert!(all_but_one.can.en.contains("bank + core see tax's scores; bank + tax see core's scores"));
+    assert!(all_but_one.can.en.contains("bank + tax see core's scores; bank + core see tax's scores"));
     for report in [&report, &mixed] {
         for c in &report.classes {
             let texts = [&c.name, &c.route, &c.receiver, &c.outsider, &c.protected_by];

@@ -424,7 +424,7 @@ fn partial_scores(scene: &Scene<'_>) -> Words {
                 format!(
                     "{whose_en}, test firms too; and of each holder, in the clear, its mean partial score over the training firms and its number of columns."
                 ),
-                format!("{whose_en}（含测试企业）；以及每个特征方明文的训练企业平均部分得分与列数。"),
+                format!("{whose_zh}（含测试企业）；以及每个特征方明文的训练企业平均部分得分与列数。"),
             ),
             note(
                 "Pairwise masks, where there are two feature holders or more. The mean is told so that firms can be scored when a holder is away.",
