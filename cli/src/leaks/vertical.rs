@@ -50,7 +50,7 @@ impl VerticalFacts {
             firms,
             common: result.common,
             training: result.joint.train.rows,
-            passes: result.passes.len().saturating_sub(1) as u64,
+            passes: result.steps,
             columns: result.columns.clone(),
         }
     }

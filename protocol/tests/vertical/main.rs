@@ -421,7 +421,13 @@ fn a_sole_holder_sends_fewer_directions_than_it_has_columns() {
         for column in &mut town[holder].1.table.columns[columns_of_holder..] {
             *column = Column::Numeric(vec![7.0; column.len()]);
         }
-        let run = run(&spec(&text), &town, None, 11).unwrap_or_else(|e| panic!("{e}"));
+        // The solver stays in memory, or is made again in every exchange.
+        let run = |restarts: &dyn Fn(u64, usize) -> bool| {
+            run_restarting(&spec(&text), &town, None, 11, restarts, &mut |_, _, _| {})
+                .unwrap_or_else(|(_, _, e)| panic!("{e}"))
+        };
+        let (run, restarted) = (run(&|_, _| false), run(&|_, _| true));
+        assert_eq!(run.result_json, restarted.result_json);
         let result: JointResult = serde_json::from_str(&run.result_json).expect("a result");
         assert_eq!(result.columns[&party("holder-0")] as usize, columns_of_holder);
         assert_eq!(result.passes.len() - 1, most, "passes with {columns_of_holder} columns");

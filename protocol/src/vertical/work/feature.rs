@@ -323,6 +323,15 @@ impl Feature {
 
     /// The holder, going batch by batch from where it stands.
     fn batches(&self, c: &Context<'_>, holder: FeatureHolder) -> Result<BatchFeatures, StepError> {
+        let epochs = c.options.fit.minibatch.epochs;
+        if c.most_passes(holder.x().len()).is_some_and(|most| epochs > most) {
+            return Err(c.job(format!(
+                "{}: a sole feature holder sends the scores of a firm less often than it has columns; vertical.fit.minibatch epochs = \
+                 {epochs} is too many for {} columns",
+                c.name(c.me()),
+                holder.x().len()
+            )));
+        }
         let batch = BatchFeatures::new(holder, c.options.fit.minibatch.clone()).map_err(|e| c.own(e))?;
         match &self.batch {
             None => Ok(batch),

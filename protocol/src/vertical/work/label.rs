@@ -72,8 +72,10 @@ pub struct JointResult {
     pub columns: BTreeMap<PartyId, u32>,
     /// Firms that all parties have.
     pub common: u64,
-    /// One entry per pass; the first is the label holder alone.
+    /// One entry per pass; the first is the label holder alone, and the only one if the fit went batch by batch.
     pub passes: Vec<Pass>,
+    /// How often the label holder saw scores of the others: once per pass, or per batch.
+    pub steps: u64,
     /// The label holder's own columns alone, on the same firms.
     pub alone: Comparison,
     /// All parties together.
@@ -100,6 +102,8 @@ pub(super) struct Label {
     encoder: Option<Encoder>,
     state: Option<LabelState>,
     passes: Vec<Pass>,
+    /// Scores received, of all firms or of a batch.
+    steps: u64,
     alone: Option<Comparison>,
     /// Where it stands if it goes batch by batch.
     batch: Option<BatchState>,
@@ -152,6 +156,7 @@ impl Label {
             encoder: None,
             state: None,
             passes: Vec::new(),
+            steps: 0,
             alone: None,
             batch: None,
             most_passes: None,
@@ -431,7 +436,11 @@ impl Label {
                 return Err(c.peer(party, "it sends products of more columns than the job has"));
             }
             let values = self.decrypted(c, party, asked, columns, &products.response)?;
-            self.most_passes = c.most_passes(columns);
+            let most = c.most_passes(columns);
+            if most != self.most_passes {
+                // The solver is made again with as many passes as there may be.
+                (self.most_passes, self.solver) = (most, None);
+            }
             outbox.letters.extend(letters::write(vec![party], &Opened { values }));
         }
         self.phase = Phase::Directions;
@@ -442,6 +451,7 @@ impl Label {
     fn receive(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
         let letters: Vec<Masked> =
             c.feature_holders().into_iter().map(|p| c.letter(p, "direction")).collect::<Result<_, _>>()?;
+        self.steps += 1;
         if c.options.fit.optimiser == Optimiser::Minibatch {
             return self.next_batch(c, &letters);
         }
@@ -551,6 +561,7 @@ impl Label {
             columns,
             common: self.rows.len() as u64,
             passes: self.passes.clone(),
+            steps: self.steps,
             alone,
             joint,
         };
