@@ -278,8 +278,8 @@ impl Member {
         let warm = spec.vertical.as_ref().and_then(|v| v.fit.warm_start.as_ref());
         let Some(wanted) = spec.scoring.as_ref().map(|s| &s.model).or(warm) else { return Ok(None) };
         let unusable = |detail: &str| MemberError::Model { model: wanted.clone(), detail: detail.to_owned() };
-        if wanted.len() < 4 {
-            return Err(unusable("give at least 4 digits of the job's id"));
+        if wanted.len() != 64 {
+            return Err(unusable("give all 64 digits of the job's id: every party must mean the same job"));
         }
         let jobs = self.vault.jobs()?;
         let found: Vec<&JobId> = jobs.iter().filter(|job| job.to_string().starts_with(wanted.as_str())).collect();

@@ -199,7 +199,7 @@ impl VerticalOptions {
         if !named.contains(self.label_holder.as_str()) {
             option("vertical.label_holder", format!("{:?} has no table [[vertical.holder]]", self.label_holder));
         }
-        self.number_problems(&mut option);
+        self.number_problems(scoring.is_some(), &mut option);
         for party in scoring.iter().flat_map(|s| &s.may_be_absent) {
             if self.is_label_holder(party) || !parties.contains(party) {
                 option("scoring.may_be_absent", format!("{party} is not a feature holder of this job"));
@@ -207,7 +207,7 @@ impl VerticalOptions {
         }
     }
 
-    fn number_problems(&self, option: &mut impl FnMut(&str, String)) {
+    fn number_problems(&self, scoring: bool, option: &mut impl FnMut(&str, String)) {
         let mut range = |key: &str, got: f64, low: f64, high: f64| {
             if !(low..=high).contains(&got) {
                 let (table, key) = key.rsplit_once('.').unwrap_or(("vertical", key));
@@ -216,7 +216,9 @@ impl VerticalOptions {
         };
         let (a, f) = (&self.alignment, &self.fit);
         range("vertical.alignment.max_firms", a.max_firms as f64, 1.0, MAX_FIRMS as f64);
-        range("vertical.alignment.min_common", a.min_common as f64, 10.0, a.max_firms as f64);
+        let least = if scoring { 1.0 } else { 10.0 };
+        range("vertical.alignment.min_common", a.min_common as f64, least, a.max_firms as f64);
+        range("vertical.fit.minibatch.batch_rows", f.minibatch.batch_rows as f64, 256.0, 16_777_216.0);
         range("vertical.fit.validation_share", f.validation_share, 0.0, 0.5);
         if let Err(error) = self.woe.validate() {
             option("vertical.woe", error.to_string());

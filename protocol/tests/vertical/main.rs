@@ -466,3 +466,50 @@ fn a_sole_holder_refuses_more_directions() {
     assert_eq!((by, &error.fault), (holder, &Fault::Participant(party("bank"))), "{error}");
     assert!(error.reason.contains("1 score vectors"), "{error}");
 }
+
+#[test]
+fn a_model_is_used_in_the_roles_and_company_that_it_was_made_for() {
+    let text = job(2, 3, "standardise", "");
+    let town = town(2, 3, 900);
+    let learned = run(&spec(&text), &town, None, 31).unwrap_or_else(|e| panic!("{e}"));
+    let refused = |text: &str, town: &[(PartyId, Firms)], models: &[Kept], word: &str| {
+        let error = run(&spec(text), town, Some(models), 32).err().unwrap_or_else(|| panic!("{word} was accepted"));
+        assert_eq!(error.fault, Fault::Job, "{error}");
+        assert!(error.reason.contains(word), "{error}");
+    };
+    // A former feature holder would see the bank's part.
+    let scoring = format!("{text}\n[scoring]\nmodel = \"00\"\n");
+    let turned =
+        scoring.replace("label_holder = \"bank\"", "label_holder = \"holder-0\"").replace("label = \"y\"\n", "");
+    refused(&turned, &town, &learned.kept, "learned for bank");
+    // Without holder-1, which the job does not declare dispensable: the other would be seen alone.
+    let present: Vec<_> = town.iter().filter(|(p, _)| *p != party("holder-1")).cloned().collect();
+    let kept: Vec<Kept> =
+        town.iter().zip(&learned.kept).filter(|((p, _), _)| *p != party("holder-1")).map(|(_, k)| k.clone()).collect();
+    let smaller = job(1, 3, "standardise", "") + "\n[scoring]\nmodel = \"00\"\n";
+    refused(&smaller, &present, &kept, "holder-1 has a part in the model");
+}
+
+#[test]
+fn a_view_that_changes_during_a_job_is_noticed() {
+    let spec = spec(&job(2, 3, "standardise", ""));
+    let mut town = town(2, 3, 600);
+    let place =
+        Place { session: Digest::from_bytes([9; 32]), parties: town.iter().map(|(p, _)| p.clone()).collect(), me: 0 };
+    let begun = Work::begin(&spec, &place, [1; 32], None).expect("begins");
+    let first = begun.step(&spec, &place, &Inbox::default(), &town[0].1, &mut |_, _, _| {}).expect("first exchange");
+    town[0].1.keys.swap(0, 1);
+    let inbox = Inbox { announcements: vec![first.outbox.announcement; 3], letters: Vec::new() };
+    let restarted = Work::from_bytes(&first.work.to_bytes()).expect("read again");
+    let error = restarted.step(&spec, &place, &inbox, &town[0].1, &mut |_, _, _| {}).err().expect("noticed");
+    assert_eq!(error.fault, Fault::Participant(town[0].0.clone()));
+    assert!(error.reason.contains("view has changed"), "{error}");
+}
+
+#[test]
+fn too_few_firms_for_the_columns_are_refused() {
+    let text = job(2, 3, "standardise", "").replace("min_common = 50", "min_common = 10");
+    let error = run(&spec(&text), &town(2, 3, 90), None, 33).err().expect("refused");
+    assert_eq!(error.fault, Fault::Job, "{error}");
+    assert!(error.reason.contains("too few training firms for 6 columns"), "{error}");
+}

@@ -92,7 +92,7 @@ impl Aligning {
 
     fn terms(&self, c: &Context<'_>) -> Result<Terms, StepError> {
         let ring = Ring::new(c.place.parties.len() as u32, c.label_holder as u32).map_err(|e| c.job(e))?;
-        let least = if c.spec.scoring.is_some() { 1 } else { c.options.alignment.min_common };
+        let least = c.options.alignment.min_common;
         let bounded = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let maximum = bounded(c.options.alignment.max_firms);
         Ok(Terms { session: c.purpose_at("align", 0), ring, minimum: bounded(least), maximum })

@@ -20,12 +20,15 @@ use super::{
     align::{Aligning, Rows},
     context::{Context, threads},
     letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
+    model::{MODEL_FILE, ModelFile},
     rows,
 };
 use crate::vertical::{Encoding, Optimiser, Outbox};
 
 /// Memory for transformed columns; beyond it they are transformed anew in every pass.
 const MATRIX_MEMORY: usize = 1 << 30;
+/// Most entries of the matrix that says which firm is in which bin.
+const MAX_INDICATORS: usize = 1 << 30;
 /// Most bits after the point of a residual.
 pub(super) const RESIDUAL_BITS: u32 = 24;
 /// Scalars are multiples of `2^-SCALAR_BITS` when they are masked.
@@ -115,6 +118,7 @@ impl Feature {
         let mut outbox = Outbox::default();
         if c.spec.scoring.is_some() {
             let block = kept_block(c, model)?;
+            ModelFile::check(c, model)?;
             outbox = feature.partial_scores(c, &block)?;
             return Ok(Turn::More(Self { phase: Phase::Over { block: String::new() }, ..feature }, outbox));
         }
@@ -148,6 +152,8 @@ impl Feature {
                 outbox.announcement.done = true;
                 let mut kept = Kept::new();
                 if !block.is_empty() {
+                    let model = serde_json::to_vec_pretty(&ModelFile::of(c)).expect("plain data");
+                    kept.insert(MODEL_FILE.to_owned(), model);
                     kept.insert(BLOCK_FILE.to_owned(), block.into_bytes());
                 }
                 Ok(Turn::Last(outbox, kept))
@@ -180,6 +186,10 @@ impl Feature {
         match (c.options.encoding, opening.labels, opening.ask) {
             (Encoding::Woe, Some(labels), None) => {
                 let fine = fine(c, &part)?;
+                let bins: usize = fine.iter().map(|f| f.len()).sum();
+                if bins.saturating_mul(part.train.len()) > MAX_INDICATORS {
+                    return Err(c.own("too many bins for so many firms: lower woe.fine_bins, or name fewer columns"));
+                }
                 let indicators: Vec<Vec<i32>> =
                     fine.iter().flat_map(|f| (0..f.len()).map(|bin| f.indicator(bin))).collect();
                 let context = c.purpose_at("labels", c.exchange - 1);

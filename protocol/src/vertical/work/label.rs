@@ -29,6 +29,7 @@ use super::{
     context::Context,
     feature::{BLOCK_FILE, RESIDUAL_BITS, SCALAR_BITS, kept_block},
     letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
+    model::{MODEL_FILE, ModelFile},
     rows,
 };
 use crate::{
@@ -92,6 +93,11 @@ pub struct ScoredResult {
     /// Holders without whom they were scored.
     pub without: Vec<PartyId>,
 }
+
+/// Fewest training firms, or firms of a batch, for each column of all feature holders together.
+pub const FIRMS_PER_COLUMN: usize = 10;
+/// Most batches of a fit.
+const MAX_BATCHES: usize = 10_000;
 
 /// What a label holder remembers between two exchanges.
 #[derive(Serialize, Deserialize)]
@@ -166,6 +172,7 @@ impl Label {
         };
         if c.spec.scoring.is_some() {
             kept_block(c, model)?;
+            ModelFile::check(c, model)?;
             let mut outbox = Outbox::default();
             outbox.announcement.phase = format!("aligned: {} firms to be scored", label.rows.len());
             return Ok(Turn::More(label, outbox));
@@ -220,6 +227,7 @@ impl Label {
                           the split";
             return Err(c.own(detail));
         }
+        self.enough(c, bad.len())?;
         let (labels, ask) = match c.options.encoding {
             Encoding::Woe => {
                 let bins: Vec<usize> = c.feature_holders().iter().map(|p| most_bins(c, *p)).collect();
@@ -245,6 +253,29 @@ impl Label {
         outbox.announcement.phase = format!("aligned: {} firms in common", self.rows.len());
         outbox.letters = letters::write(c.feature_holders(), &opening);
         Ok(Turn::More(self, outbox))
+    }
+
+    /// Every product is an equation in the residuals, whose signs are the labels: there must be many more firms than
+    /// columns, in a batch too.
+    fn enough(&self, c: &Context<'_>, firms: usize) -> Result<(), StepError> {
+        let columns: usize = c.feature_holders().iter().map(|p| c.declared_columns(*p)).sum();
+        let (what, firms) = match c.options.fit.optimiser {
+            Optimiser::FullBatch => ("training firms", firms),
+            Optimiser::Minibatch => {
+                let batches = &c.options.fit.minibatch;
+                if batches.steps(firms) > MAX_BATCHES {
+                    return Err(c.job(format!("more than {MAX_BATCHES} batches: raise batch_rows or lower epochs")));
+                }
+                ("firms of a batch", firms.min(batches.batch_rows))
+            }
+        };
+        if firms < FIRMS_PER_COLUMN * columns {
+            return Err(c.job(format!(
+                "too few {what} for {columns} columns of feature holders: with fewer than {FIRMS_PER_COLUMN} for each, their \
+                 gradients would tell them labels; name fewer columns, or bring more firms"
+            )));
+        }
+        Ok(())
     }
 
     /// Encrypts a vector over the training firms for holders with so many columns.
@@ -466,7 +497,8 @@ impl Label {
         let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("train: pass {}, loss {:.6}", pass.pass, pass.loss);
         let status = pass.status;
-        self.passes.push(pass);
+        // How long the others' gradient is, is between them and the label holder.
+        self.passes.push(Pass { gradient_norm: 0.0, ..pass });
         let ask = if status == Status::Continue {
             self.ask(c, solver)?
         } else {
@@ -567,6 +599,7 @@ impl Label {
         };
         let mut kept = Kept::new();
         kept.insert(BLOCK_FILE.to_owned(), pretty(&block));
+        kept.insert(MODEL_FILE.to_owned(), pretty(&ModelFile::of(c)));
         kept.insert(MEANS_FILE.to_owned(), pretty(&means));
         kept.insert("evaluation-scores.csv".to_owned(), self.score_lines(c, &scores, &[]));
         kept.insert("result.json".to_owned(), pretty(&result));

@@ -16,6 +16,7 @@ mod context;
 mod feature;
 mod label;
 mod letters;
+mod model;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -88,6 +89,10 @@ pub struct Work {
     exchange: u64,
     /// What this participant kept of the job that a scoring or a warm start names.
     model: Option<Kept>,
+    /// Of the rows that the job began with: rows are remembered by their number, and must be the same after a restart.
+    rows: Option<Digest>,
+    #[serde(skip)]
+    compared: bool,
     stage: Stage,
 }
 
@@ -115,7 +120,7 @@ impl Work {
             let reason = format!("{me}: nothing is kept here of the job whose model is asked for");
             return Err(StepError { fault: Fault::Participant(me), reason });
         }
-        Ok(Self { seed, exchange: 0, model: model.cloned(), stage: Stage::Begun })
+        Ok(Self { seed, exchange: 0, model: model.cloned(), rows: None, compared: false, stage: Stage::Begun })
     }
 
     /// For the vault.
@@ -160,6 +165,12 @@ impl Work {
         if exchange > 1 && inbox.announcements.len() != place.parties.len() {
             return Err(broken("an exchange without everybody's announcement"));
         }
+        let rows = match self.rows {
+            Some(rows) if self.compared => rows,
+            Some(rows) if rows == rows::digest(firms) => rows,
+            Some(_) => return Err(c.own("its view has changed since the job began; submit the job again")),
+            None => rows::digest(firms),
+        };
         let model = self.model.as_ref();
         let (stage, outbox, kept) = match self.stage {
             Stage::Begun => {
@@ -179,7 +190,7 @@ impl Work {
             Stage::Feature(feature) => sorted((*feature).step(&mut c)?, Stage::Feature),
             Stage::Over => return Err(broken("the job is over; nothing follows its last exchange")),
         };
-        let work = Self { seed: self.seed, exchange, model: self.model, stage };
+        let work = Self { seed: self.seed, exchange, model: self.model, rows: Some(rows), compared: true, stage };
         Ok(Stepped { work, outbox, kept })
     }
 }

@@ -5,7 +5,25 @@ use haihe_models::{
     vertical::{Features, VerticalError},
 };
 
+use haihe_privacy::digest::{Digest, Transcript};
+
 use super::Firms;
+
+/// Names keys, columns, labels and split of own firms, in their order.
+pub(super) fn digest(firms: &Firms) -> Digest {
+    let table = &firms.table;
+    let mut t = Transcript::new("haihe/v1/vertical-rows").u64(firms.keys.len() as u64);
+    t = firms.keys.iter().fold(t, |t, key| t.str(key));
+    for column in &table.columns {
+        let bytes: Vec<u8> = match column {
+            Column::Numeric(values) => values.iter().flat_map(|x| x.to_bits().to_le_bytes()).collect(),
+            Column::Categorical(levels) => levels.iter().flat_map(|l| l.to_le_bytes()).collect(),
+        };
+        t = t.bytes(&bytes);
+    }
+    let train: Vec<bool> = table.split.iter().map(|s| *s == Split::Train).collect();
+    t.bytes(&pack(&table.label)).bytes(&pack(&train)).finish()
+}
 
 /// The columns of the common firms, in the common order.
 pub(super) fn features(firms: &Firms, rows: &[u32]) -> Result<Features, VerticalError> {
