@@ -34,6 +34,7 @@ name = "joint"
 parties = ["bank", "core", "tax"]
 [vertical]
 label_holder = "bank"
+encoding = "standardise"
 [vertical.alignment]
 key_kind = "text"
 max_firms = 2000

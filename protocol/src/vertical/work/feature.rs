@@ -229,6 +229,11 @@ impl Feature {
             return Ok(ready);
         }
         let part = self.part(c)?;
+        let encoder = self.encoder(c)?;
+        if encoder.columns.is_empty() {
+            let (columns, rows) = (encoder.dropped.len(), part.train.len());
+            return Err(c.own(VerticalError::NoColumns { columns, rows }));
+        }
         let x = self.encoder(c)?.encode(&part.features, &part.train).map_err(|e| c.own(e))?;
         let most = c.most_passes(x.len()).unwrap_or(usize::MAX);
         let holder = FeatureHolder::new(x, c.options.regression.ridge).map_err(|e| c.own(e))?;
