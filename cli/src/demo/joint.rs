@@ -138,7 +138,7 @@ impl Stage {
         let seconds = begun.elapsed().as_secs_f64();
         let result: ScoredResult =
             serde_json::from_str(&self.operator.result(&scored.job).await?).context("the result of the scoring")?;
-        let bank = PartyId::new(&self.label_holder())?;
+        let bank = PartyId::new(self.label_holder())?;
         let online = self.kept(&bank, &scored.job, "scores.csv")?;
         let lines = read_scores(&online)?;
         ensure!(lines.len() as u64 == result.scored, "{} scores for {} firms", lines.len(), result.scored);

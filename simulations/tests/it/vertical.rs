@@ -225,8 +225,9 @@ fn a_party_that_comes_back_in_time_goes_on() {
 #[test]
 fn scoring_goes_on_without_those_who_may_be_absent() {
     let scoring = |absent: usize| {
-        let job = job(4, "")
-            .replace("[vertical]\n", "[scoring]\nmodel = \"abcdef\"\nmay_be_absent = [\"bank-02\"]\n[vertical]\n");
+        let model = "ab".repeat(32);
+        let scoring = format!("[scoring]\nmodel = \"{model}\"\nmay_be_absent = [\"bank-02\"]\n[vertical]\n");
+        let job = job(4, "").replace("[vertical]\n", &scoring);
         let options = echo(vec![silent(absent, 0, 1)]);
         Federation::vertical(&job, firms(4, 40), options).expect("a federation").run_vertical(|_| {})
     };
@@ -338,7 +339,7 @@ fn parcels_that_are_rejected() {
     let counted =
         |e: &Event| matches!(e, Event::ParcelAccepted { parcel, .. } if parcel.party == party(1) && parcel.round == 2);
     assert_eq!(seen.events.iter().filter(|e| counted(e)).count(), 1);
-    assert!(seen.noticed.iter().all(|n| late(n)), "{:#?}", seen.noticed);
+    assert!(seen.noticed.iter().all(late), "{:#?}", seen.noticed);
 }
 
 #[test]

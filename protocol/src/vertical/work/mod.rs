@@ -106,7 +106,7 @@ enum Stage {
 }
 
 /// What a side's step leads to.
-pub(self) enum Turn<T> {
+enum Turn<T> {
     More(T, Outbox),
     Last(Outbox, Kept),
 }
