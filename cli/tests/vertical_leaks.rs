@@ -40,7 +40,7 @@ fn uniform(a: u64, b: u64) -> f64 {
 }
 
 fn firms(spec: &JobSpec, party: usize) -> Firms {
-    let ids: Vec<u64> = (0..500).filter(|id| (id + party as u64) % 20 != 0).collect();
+    let ids: Vec<u64> = (0..500).filter(|id| !(id + party as u64).is_multiple_of(20)).collect();
     let value = |id: u64, column: u64| uniform(id, 10 + column) - 0.5;
     let specs: Vec<ColumnSpec> = spec.vertical.as_ref().expect("vertical").holders[party].columns.clone();
     assert!(specs.iter().all(|s| s.kind == ColumnKind::Numeric));
