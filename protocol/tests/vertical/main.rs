@@ -325,8 +325,8 @@ fn what_is_kept_in_memory_changes_no_bit() {
 #[test]
 fn bad_input_names_the_party() {
     let spec_two = spec(&job(2, 3, "standardise", ""));
-    type Change = dyn Fn(&mut Vec<(PartyId, Firms)>);
-    let fails = |change: &Change, named: &str, word: &str| {
+    type Change<'a> = dyn Fn(&mut Vec<(PartyId, Firms)>) + 'a;
+    let fails = |change: &Change<'_>, named: &str, word: &str| {
         let mut town = town(2, 3, 600);
         change(&mut town);
         let error = run(&spec_two, &town, None, 3).err().unwrap_or_else(|| panic!("{word} was accepted"));
