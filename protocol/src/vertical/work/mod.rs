@@ -4,7 +4,7 @@
 //! | exchanges (N parties) | label holder | feature holders |
 //! |---|---|---|
 //! | 1 | announces its firms | announce their firms; share seeds for masks |
-//! | 2 .. 2N + 1 | [`align`] | [`align`] |
+//! | 2 .. 2N + 1 | [alignment](haihe_privacy::align) | the same |
 //! | then, WOE only | training rows, encrypted labels | encrypted counts of bad firms per bin |
 //! | each pass | encrypted residuals | encrypted, masked products |
 //! | | decrypts them | masked scores of a direction |
