@@ -15,7 +15,7 @@ use haihe_protocol::{
     journal::{Entry, Event},
     state::{Command, Directive, Phase, Receipt},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -119,7 +119,7 @@ impl Service {
         let (party, round) = (contribution.party.clone(), contribution.round);
         let engine = self.host.job(&job).await.map_err(status)?;
         let begun = engine.lock().await.begin_upload(contribution, sealed);
-        let command = match begun {
+        let refused = match begun {
             Ok(Ok(upload)) => {
                 let total = upload.contribution.ciphertext_bytes;
                 let chunk = |part: v1::ContributionPart| match part.part {
@@ -132,19 +132,35 @@ impl Service {
                 };
                 return self.host.carry_out(engine, finish).await.map_err(status);
             }
-            Ok(Err(Receipt::Late(_))) => Command::Late { party, round },
-            Ok(Err(receipt)) => return Ok(receipt),
+            Ok(Err(Receipt::Late(_))) => {
+                let late = format!("round {round} is closed; the contribution is counted as late and not used");
+                Ok(Receipt::Late(late))
+            }
+            Ok(Err(receipt)) => Ok(receipt),
+            Err(error) => Err(error),
+        };
+        self.not_begun(engine, party, round, refused).await
+    }
+
+    /// Records an upload that is not received, and says why.
+    async fn not_begun(
+        &self,
+        engine: Arc<Mutex<Engine>>,
+        party: PartyId,
+        round: u64,
+        refused: Result<Receipt, EngineError>,
+    ) -> Result<Receipt, Status> {
+        let (command, receipt) = match refused {
+            Ok(receipt @ Receipt::Late(_)) => (Command::Late { party, round }, receipt),
+            Ok(receipt) => return Ok(receipt),
             Err(EngineError::Violation(v)) => {
                 let reason = v.to_string();
-                let reject = Command::Reject { party, round, reason: reason.clone() };
-                self.host.carry_out(engine, |_, _| Ok(Step::command(reject))).await.map_err(status)?;
-                return Ok(Receipt::Rejected(reason));
+                (Command::Reject { party, round, reason: reason.clone() }, Receipt::Rejected(reason))
             }
             Err(other) => return Err(status(other.into())),
         };
-        let late = format!("round {round} is closed; the contribution is counted as late and not used");
         self.host.carry_out(engine, |_, _| Ok(Step::command(command))).await.map_err(status)?;
-        Ok(Receipt::Late(late))
+        Ok(receipt)
     }
 
     /// Stores the chunks of an upload as they come: at most one chunk is in memory, never more than was announced.
@@ -335,6 +351,13 @@ impl Service {
     }
 }
 
+/// The part with which an upload begins.
+async fn first_part<Part>(parts: &mut Streaming<Part>) -> Result<Option<Part>, Status> {
+    tokio::time::timeout(UPLOAD_IDLE, parts.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("the upload did not begin"))?
+}
+
 fn named(caller: &MemberCertificate, party: &str) -> Result<(), Status> {
     if caller.party == party {
         return Ok(());
@@ -426,9 +449,7 @@ impl Federation for Service {
     ) -> Result<Response<v1::Receipt>, Status> {
         let caller = self.data_holder(&request)?;
         let mut parts = request.into_inner();
-        let first = tokio::time::timeout(UPLOAD_IDLE, parts.message())
-            .await
-            .map_err(|_| Status::deadline_exceeded("the upload did not begin"))??;
+        let first = first_part(&mut parts).await?;
         let Some(v1::ContributionPart { part: Some(v1::contribution_part::Part::Header(header)) }) = first else {
             return Err(Status::invalid_argument("an upload begins with its header"));
         };
@@ -442,9 +463,7 @@ impl Federation for Service {
     ) -> Result<Response<v1::Receipt>, Status> {
         let caller = self.data_holder(&request)?;
         let mut parts = request.into_inner();
-        let first = tokio::time::timeout(UPLOAD_IDLE, parts.message())
-            .await
-            .map_err(|_| Status::deadline_exceeded("the upload did not begin"))??;
+        let first = first_part(&mut parts).await?;
         let Some(v1::ParcelPart { part: Some(v1::parcel_part::Part::Head(head)) }) = first else {
             return Err(Status::invalid_argument("a parcel begins with its head"));
         };

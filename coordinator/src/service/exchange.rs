@@ -16,7 +16,7 @@ impl Service {
         let (party, round) = (head.party.clone(), head.round);
         let engine = self.host.job(&head.job).await.map_err(status)?;
         let begun = engine.lock().await.begin_parcel(head);
-        let (command, receipt) = match begun {
+        let refused = match begun {
             Ok(Ok(upload)) => {
                 let chunk = |part: v1::ParcelPart| match part.part {
                     Some(v1::parcel_part::Part::Chunk(chunk)) => Some(chunk),
@@ -28,16 +28,10 @@ impl Service {
                 };
                 return self.host.carry_out(engine, finish).await.map_err(status);
             }
-            Ok(Err(receipt @ Receipt::Late(_))) => (Command::Late { party, round }, receipt),
-            Ok(Err(receipt)) => return Ok(receipt),
-            Err(EngineError::Violation(v)) => {
-                let reason = v.to_string();
-                (Command::Reject { party, round, reason: reason.clone() }, Receipt::Rejected(reason))
-            }
-            Err(other) => return Err(status(other.into())),
+            Ok(Err(receipt)) => Ok(receipt),
+            Err(error) => Err(error),
         };
-        self.host.carry_out(engine, |_, _| Ok(Step::command(command))).await.map_err(status)?;
-        Ok(receipt)
+        self.not_begun(engine, party, round, refused).await
     }
 
     /// Sends the letters for `party` in the last closed exchange; at most two chunks are in memory.

@@ -128,7 +128,7 @@ impl LabelHolder {
             return Err(VerticalError::Order { what: "the solution over the own columns" });
         }
         let steps = self.minimise()?;
-        self.report(0.0, f64::INFINITY, steps)
+        self.report(None, None, steps)
     }
 
     /// Takes the sum of all feature holders' directions of this pass and solves over the larger span.
@@ -153,7 +153,7 @@ impl LabelHolder {
         let steps = self.minimise()?;
         // Directions shrink by a factor of three to ten per pass: the next one will be about 1 at most.
         self.state.gain = if asked > 0.0 { (-libm::log2(asked)).clamp(0.0, 20.0) as u32 } else { 0 };
-        self.report(libm::sqrt(gradient_square.max(0.0)), asked, steps)
+        self.report(Some(libm::sqrt(gradient_square.max(0.0))), Some(asked), steps)
     }
 
     /// What to tell all feature holders after a pass; call it once per pass and send the same bytes again if need be. With `merge`, both sides put the two oldest directions together.
@@ -230,7 +230,7 @@ impl LabelHolder {
         self.z.iter().zip(&self.weights).map(one).sum::<f64>().max(1e-9) / self.bad.len() as f64
     }
 
-    fn report(&mut self, gradient_norm: f64, asked: f64, steps: usize) -> Result<Pass, VerticalError> {
+    fn report(&mut self, gradient_norm: Option<f64>, asked: Option<f64>, steps: usize) -> Result<Pass, VerticalError> {
         let n = self.weights.iter().filter(|&&c| c > 0.0).count() as f64;
         let (loss, penalty) = self.objective(&self.z, &self.state.point);
         let worth = 0.5 * self.curvature() * self.options.tolerance * self.options.tolerance * self.bad.len() as f64;
@@ -246,7 +246,7 @@ impl LabelHolder {
         let stale = self.state.best.as_ref().map_or(0, |(_, at, _)| pass - at);
         let status = if self.options.patience.is_some_and(|p| stale >= p) {
             Status::StoppedEarly
-        } else if asked <= self.options.tolerance || self.state.idle >= 2 {
+        } else if asked.is_some_and(|asked| asked <= self.options.tolerance) || self.state.idle >= 2 {
             Status::Converged
         } else if pass >= self.options.max_passes {
             Status::PassesSpent

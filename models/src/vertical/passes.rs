@@ -82,10 +82,10 @@ pub struct Pass {
     pub objective: f64,
     /// Mean loss of the held-out rows, if there are any.
     pub held_out_loss: Option<f64>,
-    /// Length of the feature holders' gradient when they made this direction.
-    pub gradient_norm: f64,
-    /// Change of the log-odds that this direction asked for, root mean square over the rows.
-    pub asked: f64,
+    /// Length of the feature holders' gradient when they made this direction; absent in pass 0, and where it is not told.
+    pub gradient_norm: Option<f64>,
+    /// Change of the log-odds that this direction asked for, root mean square over the rows; absent in pass 0.
+    pub asked: Option<f64>,
     /// Newton steps in the subspace.
     pub steps: usize,
     /// What follows.

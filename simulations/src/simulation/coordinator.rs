@@ -165,44 +165,24 @@ impl Coordinator {
                 let (party, round) = (head.party.clone(), head.round);
                 match engine.begin_upload(*head, sealed_shares.as_ref().clone()) {
                     Ok(Ok(upload)) => {
-                        let end = if whole { ciphertext.len() } else { ciphertext.len() / 2 };
-                        self.store(&upload.key, &ciphertext[..end])?;
-                        if !whole {
-                            return Err(Interrupted::Refused("the upload broke off".to_owned()));
-                        }
+                        self.upload(&upload.key, &ciphertext, whole)?;
                         let blobs = self.blobs.clone();
                         self.up()?.finish_upload(upload, &blobs)?
                     }
-                    Ok(Err(Receipt::Late(_))) => Command::Late { party, round },
-                    Ok(Err(receipt)) => return Ok(receipt),
-                    Err(EngineError::Violation(v)) => {
-                        let reason = v.to_string();
-                        self.carry_out(now, Command::Reject { party, round, reason: reason.clone() })?;
-                        return Ok(Receipt::Rejected(reason));
-                    }
-                    Err(other) => return Err(other.into()),
+                    Ok(Err(receipt)) => return self.not_begun(now, party, round, Ok(receipt)),
+                    Err(error) => return self.not_begun(now, party, round, Err(error)),
                 }
             }
             Said::Parcel { head, letters } => {
                 let (party, round) = (head.party.clone(), head.round);
                 match engine.begin_parcel(*head) {
                     Ok(Ok(upload)) => {
-                        let end = if whole { letters.len() } else { letters.len() / 2 };
-                        self.store(&upload.key, &letters[..end])?;
-                        if !whole {
-                            return Err(Interrupted::Refused("the upload broke off".to_owned()));
-                        }
+                        self.upload(&upload.key, &letters, whole)?;
                         let blobs = self.blobs.clone();
                         self.up()?.finish_parcel(upload, &blobs)?
                     }
-                    Ok(Err(Receipt::Late(_))) => Command::Late { party, round },
-                    Ok(Err(receipt)) => return Ok(receipt),
-                    Err(EngineError::Violation(v)) => {
-                        let reason = v.to_string();
-                        self.carry_out(now, Command::Reject { party, round, reason: reason.clone() })?;
-                        return Ok(Receipt::Rejected(reason));
-                    }
-                    Err(other) => return Err(other.into()),
+                    Ok(Err(receipt)) => return self.not_begun(now, party, round, Ok(receipt)),
+                    Err(error) => return self.not_begun(now, party, round, Err(error)),
                 }
             }
             _ if !whole => return Err(Interrupted::Refused("the message broke off".to_owned())),
@@ -224,6 +204,33 @@ impl Coordinator {
             }
         };
         self.carry_out(now, command)
+    }
+
+    /// Records an upload that is not received, as the service does.
+    fn not_begun(
+        &mut self,
+        now: Timestamp,
+        party: PartyId,
+        round: u64,
+        refused: Result<Receipt, EngineError>,
+    ) -> Result<Receipt, Interrupted> {
+        match refused {
+            Ok(Receipt::Late(_)) => self.carry_out(now, Command::Late { party, round }),
+            Ok(receipt) => Ok(receipt),
+            Err(EngineError::Violation(v)) => {
+                let reason = v.to_string();
+                self.carry_out(now, Command::Reject { party, round, reason: reason.clone() })?;
+                Ok(Receipt::Rejected(reason))
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Stores what comes of an upload: all of it, or half if it breaks off.
+    fn upload(&self, key: &BlobKey, bytes: &[u8], whole: bool) -> Result<(), Interrupted> {
+        let end = if whole { bytes.len() } else { bytes.len() / 2 };
+        self.store(key, &bytes[..end])?;
+        if whole { Ok(()) } else { Err(Interrupted::Refused("the upload broke off".to_owned())) }
     }
 
     /// Goes on with an upload where it broke off.

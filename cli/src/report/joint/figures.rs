@@ -120,7 +120,8 @@ pub(super) fn loss(passes: &[Pass]) -> Svg {
 
 /// Change of the log-odds that each direction asked for, in powers of ten.
 pub(super) fn asked(passes: &[Pass]) -> Svg {
-    let points: Vec<(f64, f64)> = passes.iter().map(|p| (p.pass as f64, p.asked)).filter(|p| p.1 > 0.0).collect();
+    let points = passes.iter().filter_map(|p| Some((p.pass as f64, p.asked?)));
+    let points: Vec<(f64, f64)> = points.filter(|p| p.1 > 0.0).collect();
     let exponents = points
         .iter()
         .map(|p| p.1.log10())

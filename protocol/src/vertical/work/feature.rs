@@ -234,7 +234,7 @@ impl Feature {
             let (columns, rows) = (encoder.dropped.len(), part.train.len());
             return Err(c.own(VerticalError::NoColumns { columns, rows }));
         }
-        let x = self.encoder(c)?.encode(&part.features, &part.train).map_err(|e| c.own(e))?;
+        let x = encoder.encode(&part.features, &part.train).map_err(|e| c.own(e))?;
         let most = c.most_passes(x.len()).unwrap_or(usize::MAX);
         let holder = FeatureHolder::new(x, c.options.regression.ridge).map_err(|e| c.own(e))?;
         let mut holder = holder.with_most_directions(most);

@@ -382,9 +382,7 @@ impl Label {
     /// The optimum over the own columns, and the first question.
     fn first(&mut self, c: &mut Context<'_>) -> Result<Ask, StepError> {
         let mut solver = self.solver(c)?;
-        let alone = solver.alone().map_err(|e| c.own(e))?;
-        // Nothing was asked of the others yet.
-        self.passes.push(Pass { asked: 0.0, ..alone });
+        self.passes.push(solver.alone().map_err(|e| c.own(e))?);
         self.alone = Some(self.quality(c, &self.own_scores(c, &self.block(c, &solver)?)?)?);
         self.ask(c, solver)
     }
@@ -498,7 +496,7 @@ impl Label {
         outbox.announcement.phase = format!("train: pass {}, loss {:.6}", pass.pass, pass.loss);
         let status = pass.status;
         // How long the others' gradient is, is between them and the label holder.
-        self.passes.push(Pass { gradient_norm: 0.0, ..pass });
+        self.passes.push(Pass { gradient_norm: None, ..pass });
         let ask = if status == Status::Continue {
             self.ask(c, solver)?
         } else {
