@@ -51,8 +51,6 @@ pub const VALUE_LIMIT: i32 = 16 << VALUE_BITS;
 pub const COEFFICIENT_BITS: u32 = 28;
 /// Scores are multiples of `2^-SCORE_BITS`.
 pub const SCORE_BITS: u32 = 26;
-/// Scalars of a direction are multiples of `2^-SCALAR_BITS` when they travel.
-pub const SCALAR_BITS: u32 = 20;
 /// Scores and partial scores stay below this in size (2^50 units, log-odds 2^24), so that sums over parties cannot overflow.
 pub const SCORE_LIMIT: i64 = 1 << 50;
 
@@ -283,22 +281,6 @@ pub fn quantise_residuals(residuals: &[f64], bits: u32) -> Vec<i64> {
 pub fn gradient_from_products(products: &[i64], bits: u32) -> Vec<f64> {
     let scale = libm::ldexp(1.0, -((bits + VALUE_BITS) as i32));
     products.iter().map(|&p| p as f64 * scale).collect()
-}
-
-/// Scalars of a [`Direction`] in units of `2^-SCALAR_BITS`, so that they can be added under masks.
-pub fn scalars_to_fixed(scalars: &[f64]) -> Result<Vec<i64>, VerticalError> {
-    let scale = libm::ldexp(1.0, SCALAR_BITS as i32);
-    let fixed = scalars.iter().map(|s| libm::rint(s * scale)).collect::<Vec<_>>();
-    // Up to 32 parties then fit the sum.
-    if fixed.iter().any(|s| s.is_nan() || s.abs() > libm::ldexp(1.0, 58)) {
-        return Err(VerticalError::Range { what: "a scalar", rows: 0 });
-    }
-    Ok(fixed.into_iter().map(|s| s as i64).collect())
-}
-
-/// The scalars of a sum of [`scalars_to_fixed`].
-pub fn scalars_from_fixed(sums: &[i64]) -> Vec<f64> {
-    sums.iter().map(|&s| s as f64 * libm::ldexp(1.0, -(SCALAR_BITS as i32))).collect()
 }
 
 /// A score in units of `2^-SCORE_BITS` as log-odds of bad.

@@ -2,7 +2,7 @@
 
 use super::minibatch::{BatchFeatures, BatchLabel, MinibatchOptions};
 use super::{Encoded, FeatureHolder, LabelHolder, Pass, SolverOptions, Status, VerticalError};
-use super::{gradient_from_products, quantise_residuals, scalars_from_fixed, scalars_to_fixed};
+use super::{gradient_from_products, quantise_residuals};
 
 /// A fitted model, the columns still divided among the parties.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +44,8 @@ pub fn fit(parts: &[&Encoded], bad: &[bool], options: &SolverOptions) -> Result<
     Ok(Fitted { intercept: holder.intercept(), coefficients, passes: vec![pass] })
 }
 
-/// All roles in one process, with residuals rounded to `2^-bits` as the encrypted products need them. After each pass `watch`
+/// All roles in one process, with residuals rounded to `2^-bits` as the encrypted products need them. Scalars are not rounded: they
+/// travel in units of `2^-64`. After each pass `watch`
 /// sees the model so far.
 pub fn federate(
     own: &Encoded,
@@ -72,8 +73,7 @@ pub fn federate(
         let mut sum: Option<super::Direction> = None;
         for feature in &mut features {
             let products = gradient_from_products(&feature.x().products(&residuals), bits);
-            let mut direction = feature.direct(&products)?;
-            direction.scalars = scalars_from_fixed(&scalars_to_fixed(&direction.scalars)?);
+            let direction = feature.direct(&products)?;
             sum = Some(match sum {
                 None => direction,
                 Some(so_far) => so_far.plus(&direction)?,
