@@ -20,6 +20,8 @@
 //!
 //! The keys by which parties recognise the same firm are read in [`firm`].
 //!
+//! Networks, whose parameters a federation averages, are in [`network`].
+//!
 //! [`pooled::train`] runs all of them in the clear: the twin that a federation is compared with, and a bank's own model.
 //!
 //! **Orientation**, everywhere: a label `true` is bad; weight of evidence, log-odds, points and scores are high for good firms.
@@ -33,6 +35,7 @@ pub mod firm;
 pub mod glm;
 pub mod grid;
 pub mod metrics;
+pub mod network;
 pub mod noisy;
 pub mod pooled;
 pub mod scorecard;

@@ -1,0 +1,23 @@
+//! Networks that a federation trains: logistic regression, multilayer perceptron, autoencoder, LSTM.
+//!
+//! A network is an [`Architecture`] and a flat vector of `f32` parameters; which part of the vector is which tensor follows from the
+//! architecture alone ([`Architecture::tensors`]), with the names, shapes and gate order of PyTorch. A [`Learner`] trains and
+//! applies it on one thread and is deterministic: the same start, rows, options and seed give the same parameters to the bit.
+
+use serde::{Deserialize, Serialize};
+
+pub mod architecture;
+pub mod learner;
+
+pub use architecture::{Activation, Architecture, TensorSpec};
+pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optimiser, Trained};
+
+/// What a network is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// Log-odds of bad; the loss is the mean binary cross-entropy.
+    Credit,
+    /// Reconstruction of the inputs; the loss, and the anomaly score of a row, is the mean squared error over the inputs.
+    Reconstruction,
+}
