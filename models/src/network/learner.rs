@@ -58,10 +58,7 @@ impl Examples {
         {
             return Err(LearnerError::Lengths { steps: *steps });
         }
-        if self.x.iter().any(|v| !v.is_finite()) {
-            return Err(LearnerError::NotFinite { what: "an input" });
-        }
-        Ok(())
+        check_finite(&self.x, "an input")
     }
 
     /// [`Self::check`], and that a credit network has labels to learn from.
@@ -281,6 +278,12 @@ pub fn credit_loss(log_odds: f32, y: f32, bad_weight: f32) -> (f32, f32) {
     let (as_bad, as_good) = (rest + (-log_odds).max(0.0), rest + log_odds.max(0.0));
     let w = bad_weight * y;
     (w * as_bad + (1.0 - y) * as_good, (1.0 - y) * bad - w * good)
+}
+
+/// Refuses NaN and infinities. Without an early end within a piece, so that it keeps up with memory.
+pub(crate) fn check_finite(values: &[f32], what: &'static str) -> Result<(), LearnerError> {
+    let finite = |piece: &[f32]| piece.iter().fold(true, |all, v| all & v.is_finite());
+    if values.chunks(256).all(finite) { Ok(()) } else { Err(LearnerError::NotFinite { what }) }
 }
 
 /// Why a network cannot be trained or applied.

@@ -5,11 +5,12 @@
 //! exponentials differ), so nothing that two parties must agree on may come from here.
 
 mod dense;
+mod elementary;
 mod product;
 mod recurrent;
 
 use super::descent::Descent;
-use super::learner::{batches, credit_loss, kept_rows};
+use super::learner::{batches, check_finite, credit_loss, kept_rows};
 use super::{Architecture, Examples, Learner, LearnerError, LocalTraining, Objective, Trained};
 use dense::Chain;
 use recurrent::Recurrence;
@@ -70,7 +71,7 @@ impl Plain {
         if expected != found {
             return Err(LearnerError::Parameters { expected, found });
         }
-        finite(parameters, "a parameter")
+        check_finite(parameters, "a parameter")
     }
 
     /// Puts rows into the chain and applies it. Shapes are checked.
@@ -251,7 +252,7 @@ impl Learner for Plain {
             }
         }
         trained.loss /= trained.steps.max(1) as f64;
-        finite(parameters, "a parameter")?;
+        check_finite(parameters, "a parameter")?;
         Ok(trained)
     }
 
@@ -259,7 +260,7 @@ impl Learner for Plain {
         self.check_parameters(parameters)?;
         examples.check(&self.architecture)?;
         let predictions = self.predictions(parameters, examples);
-        finite(&predictions, "a prediction")?;
+        check_finite(&predictions, "a prediction")?;
         Ok(predictions)
     }
 
@@ -273,7 +274,7 @@ impl Learner for Plain {
         self.blocks(parameters, examples, |inputs, outputs| {
             all.extend(outputs.iter().zip(inputs).map(|(o, x)| (o - x) * (o - x)));
         });
-        finite(&all, "a residual")?;
+        check_finite(&all, "a residual")?;
         Ok(all)
     }
 
@@ -328,8 +329,4 @@ fn by_firm(rows: usize, firms: Option<&[u32]>) -> (Vec<usize>, Vec<usize>) {
 fn mean_squared(outputs: &[f32], inputs: &[f32]) -> f32 {
     let sum: f32 = outputs.iter().zip(inputs).map(|(o, x)| (o - x) * (o - x)).sum();
     sum / inputs.len() as f32
-}
-
-fn finite(values: &[f32], what: &'static str) -> Result<(), LearnerError> {
-    if values.iter().all(|v| v.is_finite()) { Ok(()) } else { Err(LearnerError::NotFinite { what }) }
 }

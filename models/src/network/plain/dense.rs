@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use super::elementary::tanh;
 use super::product::{Sizes, add_forward, add_gradient, backward};
 use crate::network::{Activation, Architecture};
 
@@ -69,7 +70,7 @@ impl Chain {
                 _ if number == last => {}
                 // Not `max`, which would turn a NaN into 0.
                 Activation::Relu => out.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
-                Activation::Tanh => out.iter_mut().for_each(|v| *v = v.tanh()),
+                Activation::Tanh => out.iter_mut().for_each(|v| *v = tanh(*v)),
             }
         }
         &self.values[last + 1][..rows * self.layers[last].outputs]

@@ -4,6 +4,7 @@
 use core::ops::Range;
 
 use super::dense::grow;
+use super::elementary::{sigmoid, tanh};
 use super::product::{Sizes, add_forward};
 use crate::network::Architecture;
 
@@ -74,16 +75,15 @@ impl Recurrence {
             if step >= length {
                 continue;
             }
-            for unit in 0..hidden {
-                let gate = |number: usize| gates[number * hidden + unit];
-                let (input, forget, output) = (sigmoid(gate(0)), sigmoid(gate(1)), sigmoid(gate(3)));
-                cell[unit] = forget * cell[unit] + input * gate(2).tanh();
-                state[unit] = output * cell[unit].tanh();
+            let (input, rest) = gates.split_at(hidden);
+            let (forget, rest) = rest.split_at(hidden);
+            let (candidate, output) = rest.split_at(hidden);
+            for ((c, i), (f, g)) in cell.iter_mut().zip(input).zip(forget.iter().zip(candidate)) {
+                *c = sigmoid(*f) * *c + sigmoid(*i) * tanh(*g);
+            }
+            for ((h, c), o) in state.iter_mut().zip(cell).zip(output) {
+                *h = sigmoid(*o) * tanh(*c);
             }
         }
     }
-}
-
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
 }
