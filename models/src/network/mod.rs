@@ -7,13 +7,20 @@
 use serde::{Deserialize, Serialize};
 
 pub mod architecture;
+pub mod clipping;
 mod descent;
 pub mod learner;
+pub mod packed;
 pub mod plain;
+pub mod robust;
+pub mod schedule;
+pub mod strategy;
 
 pub use architecture::{Activation, Architecture, TensorSpec};
 pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optimiser, Trained, learner};
 pub use plain::Plain;
+pub use schedule::Schedule;
+pub use strategy::{Server, Strategy, StrategyError};
 
 /// What a network is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
