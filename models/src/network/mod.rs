@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod architecture;
 pub mod clipping;
+pub mod encoding;
 pub mod learner;
 pub mod packed;
 pub mod robust;
@@ -15,6 +16,7 @@ pub mod schedule;
 pub mod strategy;
 
 pub use architecture::{Activation, Architecture, TensorSpec};
+pub use encoding::{Channel, Encoder, EncodingError, EncodingKind, EncodingOptions};
 pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optimiser, Trained};
 pub use schedule::Schedule;
 pub use strategy::{Server, Strategy, StrategyError};
