@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub mod architecture;
 pub mod clipping;
 mod descent;
+pub mod encoding;
 pub mod learner;
 pub mod packed;
 pub mod plain;
@@ -17,6 +18,7 @@ pub mod schedule;
 pub mod strategy;
 
 pub use architecture::{Activation, Architecture, TensorSpec};
+pub use encoding::{Channel, Encoder, EncodingError, EncodingKind, EncodingOptions, Input};
 pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optimiser, Trained, learner};
 pub use plain::Plain;
 pub use schedule::Schedule;
