@@ -28,6 +28,7 @@
 #![deny(missing_docs)]
 
 pub mod adaptation;
+pub mod anomaly;
 pub mod binning;
 pub mod clipped;
 pub mod export;

@@ -400,3 +400,20 @@ pub fn mean_of_scores(scores: &[Vec<f64>]) -> Result<Vec<f64>, MetricsError> {
     let n = (scores.len() as f64).max(1.0);
     Ok((0..rows).map(|row| scores.iter().fold(0.0, |sum, s| sum + s[row]) / n).collect())
 }
+
+/// Average precision, the area under the precision-recall curve as a sum of steps: `sum (R_k - R_(k-1)) P_k`, where `k` runs
+/// over the cells from the lowest scores up, `R` is the share of bads found and `P` the share of bads among all found so far.
+///
+/// Rows of one cell are ties and are found together. For anomaly scores, which are high for anomalies, the histogram of
+/// [`crate::anomaly::AnomalyGrid`] has the highest scores first.
+pub fn average_precision(histogram: &ScoreHistogram) -> Result<f64, MetricsError> {
+    let (_, bad) = histogram.totals()?;
+    let (mut goods, mut bads, mut area) = (0.0, 0.0, 0.0);
+    for (&g, &b) in histogram.good.iter().zip(&histogram.bad) {
+        (goods, bads) = (goods + g, bads + b);
+        if b > 0.0 {
+            area += b / bad * (bads / (goods + bads));
+        }
+    }
+    Ok(area)
+}
