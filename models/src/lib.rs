@@ -22,6 +22,8 @@
 //!
 //! Networks, whose parameters a federation averages, are in [`network`].
 //!
+//! Files that leave the federation, of networks and scorecards, are in [`files`].
+//!
 //! [`pooled::train`] runs all of them in the clear: the twin that a federation is compared with, and a bank's own model.
 //!
 //! **Orientation**, everywhere: a label `true` is bad; weight of evidence, log-odds, points and scores are high for good firms.
@@ -32,6 +34,7 @@ pub mod anomaly;
 pub mod binning;
 pub mod clipped;
 pub mod export;
+pub mod files;
 pub mod firm;
 pub mod glm;
 pub mod grid;
