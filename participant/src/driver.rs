@@ -9,8 +9,8 @@ use std::{
 };
 
 use haihe_models::{
-    export::{scorecard_csv, scorecard_json},
     firm::{KeyProblems, read_keys},
+    network::{EncodingKind, LearnerError},
 };
 use haihe_privacy::{
     digest::Digest,
@@ -19,7 +19,7 @@ use haihe_privacy::{
 };
 use haihe_protocol::{
     error::Violation,
-    horizontal::scorecard::{ScorecardResult, local_result},
+    horizontal::network::NetworkOptions,
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
     roster::Trust,
@@ -39,6 +39,7 @@ use crate::{
 };
 
 mod exchange;
+mod results;
 
 use exchange::Data;
 
@@ -162,7 +163,6 @@ impl Participant {
     }
 
     fn policy_request(&self, spec: &JobSpec, data: &DataRequest, by: Option<&str>, rows: Option<u64>) -> PolicyRequest {
-        let scorecard = spec.scorecard.as_ref();
         PolicyRequest {
             federation: self.identity.trust.federation().to_owned(),
             kind: spec.kind().as_str().to_owned(),
@@ -171,12 +171,12 @@ impl Participant {
             columns: data.all_columns(),
             parties: spec.job.parties.len() as u64,
             min_contributors: u64::from(spec.min_parties()),
-            min_bin_rows: scorecard.map_or(0, |s| s.binning.min_bin_rows.max(0.0) as u64),
+            min_bin_rows: smallest_bin(spec),
             adversary: match spec.secure_sum.adversary {
                 Adversary::Malicious => policy::Adversary::Malicious,
                 Adversary::SemiHonest => policy::Adversary::SemiHonest,
             },
-            per_party_evaluation: scorecard.is_some_and(|s| s.evaluation.per_party),
+            per_party_evaluation: spec.tells_own_figures(),
             own_train_rows: rows,
             privacy: spec.privacy.as_ref().map(|p| (p.epsilon, p.delta)),
             alignment: None,
@@ -222,6 +222,7 @@ impl Participant {
     pub async fn examine(&self, spec: &JobSpec, by: Option<&str>) -> Result<Loaded, Objection> {
         self.check_budget(spec).map_err(Objection::Budget)?;
         self.check_model(spec).map_err(Objection::Model)?;
+        spec.trainable().map_err(Objection::Program)?;
         self.check_alignments(spec)?;
         self.examine_joined(spec, by).await
     }
@@ -293,6 +294,21 @@ impl Participant {
     }
 }
 
+/// Fewest rows of all parties together that a bin of the job's result holds; the largest number if it has no bins. The cells of
+/// tail statistics and forests may hold a single row.
+fn smallest_bin(spec: &JobSpec) -> u64 {
+    let of_network = |n: &NetworkOptions| match n.encoding.kind {
+        EncodingKind::Woe => n.binning.min_bin_rows.max(0.0) as u64,
+        EncodingKind::Standardise | EncodingKind::QuantileNormal => u64::MAX,
+    };
+    match (&spec.scorecard, &spec.network, &spec.anomaly) {
+        (Some(scorecard), ..) => scorecard.binning.min_bin_rows.max(0.0) as u64,
+        (_, Some(network), _) => of_network(network),
+        (.., Some(anomaly)) => anomaly.autoencoder.as_ref().map_or(1, of_network),
+        _ => 0,
+    }
+}
+
 /// Why a job is declined.
 #[derive(Debug)]
 pub enum Objection {
@@ -315,6 +331,8 @@ pub enum Objection {
     NotNamed,
     /// The model that the job builds on is not here.
     Model(MemberError),
+    /// This program was built without what the job's network needs.
+    Program(LearnerError),
     /// The vault cannot be read: ours to repair.
     Vault(io::Error),
 }
@@ -333,6 +351,7 @@ impl Objection {
             Objection::Keys(problems) => format!("the key column cannot be used: {problems}"),
             Objection::NotNamed => "the job has no table [[vertical.holder]] for this participant".to_owned(),
             Objection::Model(error) => error.to_string(),
+            Objection::Program(error) => error.to_string(),
             Objection::Vault(error) => format!("the record of alignments cannot be read: {error}"),
         }
     }
@@ -347,6 +366,7 @@ impl Objection {
             Objection::Keys(problems) => ("data", problems.iter().map(|(problem, _)| problem.code()).collect()),
             Objection::NotNamed => ("data", vec!["not_named"]),
             Objection::Model(_) => ("data", vec!["no_model"]),
+            Objection::Program(_) => ("program", vec!["no_torch"]),
             Objection::Vault(_) => ("policy", vec!["policy_alignment_too_often"]),
         };
         format!("{what}: {}; the log of {party} says more", codes.join(", "))
@@ -724,39 +744,6 @@ impl Worker {
         self.pin(None, checkpoint, session.clone()).await?;
         self.catch_up(None, transcript, session).await?;
         self.member.check_result(&self.job, json, transcript)?;
-        self.keep_result(json).await
-    }
-
-    /// Writes the shared result, and what this participant makes of it for itself.
-    async fn keep_result(&mut self, json: &str) -> Result<(), StepError> {
-        let folder = self.participant.state_dir.join("results").join(self.job.to_string());
-        private_folder(&folder)?;
-        let unreadable = |e: &dyn ToString| StepError::Result(e.to_string());
-        let result: ScorecardResult = serde_json::from_str(json).map_err(|e| unreadable(&e))?;
-        result.scorecard.check().map_err(|e| unreadable(&e))?;
-        write_whole(&folder.join("result.json"), json.as_bytes())?;
-        if let Some(note) = self.member.last_checkpoint(&self.job)? {
-            write_whole(&folder.join("checkpoint.txt"), note.as_bytes())?;
-        }
-        let model = scorecard_json(&result.scorecard).map_err(|e| unreadable(&e))?;
-        write_whole(&folder.join("scorecard.json"), model.as_bytes())?;
-        write_whole(&folder.join("scorecard.csv"), scorecard_csv(&result.scorecard).as_bytes())?;
-        if let Err(error) = self.ensure_data().await {
-            // The shared result is kept all the same; what the own data would have added is said to be missing.
-            tracing::error!(job = %self.job.short(), %error, "own.json is not written");
-        }
-        if let Some(Data::Rows(loaded)) = &self.loaded {
-            let spec = self.member.spec(&self.job)?;
-            let own = local_result(&spec, &result.scorecard, &loaded.table).map_err(|e| unreadable(&e))?;
-            if let Some(adapted) = own.model.as_ref().and_then(|m| m.scorecard(&result.scorecard)) {
-                let model = scorecard_json(&adapted).map_err(|e| unreadable(&e))?;
-                write_whole(&folder.join("own-scorecard.json"), model.as_bytes())?;
-                write_whole(&folder.join("own-scorecard.csv"), scorecard_csv(&adapted).as_bytes())?;
-            }
-            // Last: its presence says that everything is there.
-            let own = serde_json::to_string_pretty(&own).map_err(|e| unreadable(&e))?;
-            write_whole(&folder.join("own.json"), own.as_bytes())?;
-        }
-        Ok(())
+        self.keep_result(json, transcript).await
     }
 }

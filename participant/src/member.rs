@@ -17,7 +17,7 @@ use haihe_protocol::{
     check::SealedCheckKey,
     contribution::{self, ContributeError, Prepared, Vector},
     error::Violation,
-    horizontal::{Layout, PlanError, Task},
+    horizontal::{Layout, PlanError, Rows, Task},
     id::{JobId, PartyId, Timestamp},
     job::{JobProblem, JobSpec},
     journal::{self, Entry, JournalError},
@@ -33,6 +33,7 @@ mod alignments;
 mod budget;
 mod exchange;
 mod history;
+mod memory;
 mod note;
 
 pub use alignments::most_aligned;
@@ -451,7 +452,7 @@ impl Member {
         let job_spec = self.horizontal(job, "round specification")?;
         let digest = spec.digest();
         let (spec, task) = spec.verify(signature, &session, &job_spec)?;
-        self.expects(job, &job_spec, &session, &spec, &task)?;
+        let plan = self.expects(job, &job_spec, &session, &spec, &task)?;
         let last: Option<RoundRecord> = self.record(job, ROUND)?;
         if let Some(last) = last {
             if last.spec == digest {
@@ -473,7 +474,13 @@ impl Member {
         let index = session.index_of(&me)?;
         let (parties, guaranteed) = (session.parties(), session.guaranteed_contributors());
         let layout = task.layout(&job_spec, parties, guaranteed)?;
-        let perform = || task.perform(&job_spec, table, index, parties);
+        let memory = self.memory_before(job, &spec.previous)?;
+        let mut kept = None;
+        let perform = || {
+            let done = plan.perform(&job_spec, &Rows { table, party: index, parties, memory: memory.as_deref() })?;
+            kept = done.memory;
+            Ok(done.vector)
+        };
         let (exact, noised);
         let vector = match &layout {
             Layout::Exact(quantiser) => {
@@ -485,6 +492,9 @@ impl Member {
                 Vector::Noised(&noised)
             }
         };
+        if let Some(kept) = kept {
+            self.remember(job, spec.previous, memory, kept)?;
+        }
         let check = self.check_key(job, &session)?;
         let journal = self.head_of(job, spec.round)?;
         let mut spool = self.vault.spool(job, CIPHERTEXT)?;
@@ -629,6 +639,7 @@ impl Member {
         let finished = |e: &Entry| matches!(e.event::<Note>(), Ok(Note::Closed { transcript: Some(_), .. }));
         let finished = self.journal(job)?.iter().any(finished);
         self.forget_exchange(job, finished)?;
+        self.forget_memory(job)?;
         // Without the key, what was sealed for this participant in the job stays sealed, whoever kept it.
         if let Some(mut record) = self.record::<JobRecord>(job, RECORD)?
             && record.sealing_key.is_some()

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use haihe_models::table::{ColumnKind, ColumnSpec};
+use haihe_models::{
+    network::LearnerError,
+    table::{ColumnKind, ColumnSpec},
+};
 use haihe_privacy::secure_sum::{Adversary, CommitteeError, CommitteeRule};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     horizontal::{
         Plan,
+        anomaly::AnomalyOptions,
+        network::NetworkOptions,
         scorecard::{ScorecardOptions, noised::PrivacyOptions},
     },
     id::PartyId,
@@ -37,6 +42,10 @@ pub struct JobSpec {
     pub privacy: Option<PrivacyOptions>,
     /// Present if the job learns a credit scorecard.
     pub scorecard: Option<ScorecardOptions>,
+    /// Present if the job trains a credit network.
+    pub network: Option<NetworkOptions>,
+    /// Present if the job trains an anomaly model.
+    pub anomaly: Option<AnomalyOptions>,
     /// Present if the parties hold different columns of the same firms.
     pub vertical: Option<VerticalOptions>,
     /// Present if they score firms with a model that they learned before.
@@ -138,6 +147,10 @@ impl Default for Deadlines {
 pub enum JobKind {
     /// A credit scorecard over horizontally split firms.
     Scorecard,
+    /// A credit network over horizontally split firms.
+    Network,
+    /// An anomaly model over horizontally split firms.
+    Anomaly,
     /// A credit scorecard over vertically split firms.
     JointScorecard,
     /// Scores of firms from a joint scorecard.
@@ -149,6 +162,8 @@ impl JobKind {
     pub fn as_str(self) -> &'static str {
         match self {
             JobKind::Scorecard => "scorecard",
+            JobKind::Network => "network",
+            JobKind::Anomaly => "anomaly",
             JobKind::JointScorecard => "joint_scorecard",
             JobKind::JointScoring => "joint_scoring",
         }
@@ -197,8 +212,11 @@ pub enum JobProblem {
         parties: u32,
     },
     /// No kind of model.
-    #[error("the job says nothing to learn: add the table [scorecard] or [vertical]")]
+    #[error("the job says nothing to learn: add the table [scorecard], [network], [anomaly] or [vertical]")]
     NoKind,
+    /// More than one kind of model.
+    #[error("the job says more than one thing to learn: keep one of the tables [scorecard], [network] and [anomaly]")]
+    TwoKinds,
     /// No column.
     #[error("data.columns is empty")]
     NoColumns,
@@ -262,8 +280,23 @@ impl JobSpec {
         match (&self.vertical, &self.scoring) {
             (Some(_), None) => JobKind::JointScorecard,
             (_, Some(_)) => JobKind::JointScoring,
+            _ if self.anomaly.is_some() => JobKind::Anomaly,
+            _ if self.network.is_some() => JobKind::Network,
             _ => JobKind::Scorecard,
         }
+    }
+
+    /// Does the result tell each party's own figures to all?
+    pub fn tells_own_figures(&self) -> bool {
+        self.scorecard.as_ref().is_some_and(|s| s.evaluation.per_party)
+            || self.network.as_ref().is_some_and(|n| n.evaluation.per_party)
+            || self.anomaly.as_ref().is_some_and(|a| a.per_party)
+    }
+
+    /// Checks that this program has what the job's network needs.
+    pub fn trainable(&self) -> Result<(), LearnerError> {
+        let autoencoder = self.anomaly.as_ref().and_then(|a| a.autoencoder.as_ref());
+        self.network.iter().chain(autoencoder).try_for_each(NetworkOptions::trainable)
     }
 
     /// Fewest parties that a job may run with, and fewest contributions that a sum may have.
@@ -332,13 +365,27 @@ impl JobSpec {
             let got = f64::from(self.deadlines.attempts);
             found.push(JobProblem::Range { key: "deadlines.attempts", got, allowed: "1 to 100" });
         }
-        match &self.scorecard {
-            None if self.vertical.is_none() => found.push(JobProblem::NoKind),
-            None => {}
-            Some(options) => options.problems(self.job.parties.len(), &mut found),
-        }
+        self.kind_problems(&mut found);
         self.privacy_problems(&mut found);
         found
+    }
+
+    fn kind_problems(&self, found: &mut Vec<JobProblem>) {
+        let kinds = [self.scorecard.is_some(), self.network.is_some(), self.anomaly.is_some()];
+        match kinds.iter().filter(|k| **k).count() {
+            0 if self.vertical.is_none() => found.push(JobProblem::NoKind),
+            0 | 1 => {}
+            _ => found.push(JobProblem::TwoKinds),
+        }
+        if let Some(options) = &self.scorecard {
+            options.problems(self.job.parties.len(), found);
+        }
+        if let Some(options) = &self.network {
+            options.problems("network", false, self, found);
+        }
+        if let Some(options) = &self.anomaly {
+            options.problems(self, found);
+        }
     }
 
     /// The first sum with noise stands for all of them: it is the longest, with the widest bound.
@@ -385,6 +432,8 @@ impl JobSpec {
         let besides = [
             ("data", self.data != DataSpec::default()),
             ("scorecard", self.scorecard.is_some()),
+            ("network", self.network.is_some()),
+            ("anomaly", self.anomaly.is_some()),
             ("privacy", self.privacy.is_some()),
         ];
         for (table, _) in besides.into_iter().filter(|(_, present)| *present) {

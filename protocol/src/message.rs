@@ -63,7 +63,7 @@ impl RoundSpec {
     /// Shape of the sum that answers a task: its vector, then the slots of the tag.
     pub fn parameters_of(task: &Task, spec: &JobSpec, parties: u32, round: u64) -> Result<SumParameters, Violation> {
         let segments = task.segments(spec, parties).map_err(|_| Violation::Task { round })?;
-        let bits = spec.secure_sum.value_bits;
+        let bits = task.value_bits(spec);
         let dimension = segments.iter().map(|s| s.len).sum::<usize>() + check_slots(bits);
         Ok(SumParameters::choose(dimension, parties, bits)?)
     }

@@ -86,15 +86,15 @@ impl Witness {
         self.transcript != *previous
     }
 
-    /// Checks that a round asks what follows from the sums so far.
-    pub fn check(&self, spec: &RoundSpec, task: &Task) -> Result<(), Violation> {
+    /// Checks that a round asks what follows from the sums so far, and gives the plan that it follows from.
+    pub fn check(&self, spec: &RoundSpec, task: &Task) -> Result<&Plan, Violation> {
         let round = spec.round;
         if self.is_behind(&spec.previous) {
             return Err(Violation::OtherHistory { round, got: spec.previous, known: self.transcript });
         }
         match &self.state {
             // Word for word: another spelling would be another question to a vault and a ledger.
-            State::Learning(plan) if plan.task() == *task && task.to_json() == spec.task_json => Ok(()),
+            State::Learning(plan) if plan.task() == *task && task.to_json() == spec.task_json => Ok(plan),
             _ => Err(Violation::UnexpectedTask { round }),
         }
     }

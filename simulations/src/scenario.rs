@@ -17,6 +17,7 @@ use haihe_participant::{
     source::{DataRequest, Loaded, SourceError, load},
 };
 use haihe_protocol::{
+    horizontal::JobResult,
     id::{PartyId, PartyIdError},
     job::{JobProblem, JobSpec},
     vertical::work::Firms,
@@ -237,7 +238,10 @@ pub async fn run_opened(
     let begun = Instant::now();
     let outcome = Federation::new(&scenario.job_toml, tables.clone(), options)?.run(progress)?;
     let seconds = begun.elapsed().as_secs_f64();
-    let comparison = scenario.head.compare.then(|| compare(&spec, &outcome.result, &tables)).transpose()?;
+    let comparison = match (&outcome.result, scenario.head.compare) {
+        (JobResult::Scorecard(result), true) => Some(compare(&spec, result, &tables)?),
+        _ => None,
+    };
     let mut ended = ScenarioOutcome { scenario, outcome, comparison, checks: Vec::new(), seconds };
     let figures = ended.figures();
     let check = |e: &Expected| Check {
@@ -262,7 +266,6 @@ impl ScenarioOutcome {
         let mut figures: BTreeMap<String, f64> = [
             ("rounds", outcome.rounds.len() as f64),
             ("rounds lost", outcome.counters.rounds_lost as f64),
-            ("variables", outcome.result.scorecard.variables.len() as f64),
             (
                 "megabytes per party",
                 outcome.bytes.values().sum::<u64>() as f64 / 1e6 / outcome.bytes.len().max(1) as f64,
@@ -270,11 +273,7 @@ impl ScenarioOutcome {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-        let evaluation = &outcome.result.evaluation;
-        if let Some(ranking) = &evaluation.test.ranking {
-            figures.insert("reported AUC".to_owned(), ranking.auc);
-            figures.insert("reported KS".to_owned(), ranking.ks);
-        }
+        figures.extend(learned(&outcome.result).map(|(name, value)| (name.to_owned(), value)));
         if let Some(comparison) = &self.comparison {
             for model in &comparison.models {
                 for figure in model.all.iter() {
@@ -302,6 +301,32 @@ impl ScenarioOutcome {
         }
         figures
     }
+}
+
+/// Figures of the result itself.
+fn learned(result: &JobResult) -> impl Iterator<Item = (&'static str, f64)> {
+    let mut figures = Vec::new();
+    let ranking = match result {
+        JobResult::Scorecard(result) => {
+            figures.push(("variables", result.scorecard.variables.len() as f64));
+            &result.evaluation.test.ranking
+        }
+        JobResult::Network(result) => {
+            figures.push(("best round", f64::from(result.network.best_round)));
+            if let Some(own) = result.evaluation.test_own.as_ref().and_then(|p| p.ranking) {
+                figures.push(("reported AUC, own versions", own.auc));
+            }
+            &result.evaluation.test.ranking
+        }
+        JobResult::Anomaly(result) => {
+            figures.extend(result.test.average_precision.map(|v| ("reported AUPRC", v)));
+            &result.test.ranking
+        }
+    };
+    if let Some(ranking) = ranking {
+        figures.extend([("reported AUC", ranking.auc), ("reported KS", ranking.ks)]);
+    }
+    figures.into_iter()
 }
 
 async fn scenario_tables(

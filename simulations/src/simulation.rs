@@ -31,6 +31,7 @@ use haihe_coordinator::engine::{Engine, Identity};
 use haihe_models::table::Table;
 use haihe_participant::member::MemberError;
 use haihe_protocol::{
+    horizontal::JobResult,
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
     journal::{self, Entry, Event, JournalError},
@@ -613,7 +614,9 @@ impl Federation {
         let (replayed, result_json, finished) = self.ended()?;
         let job = replayed.job();
         let tip = journal::verify(&self.coordinator.journal).map_err(journal_error)?;
-        let result = serde_json::from_str(&result_json).map_err(|e| disagreement(format!("the result: {e}")))?;
+        let result =
+            JobResult::read(&self.spec, &result_json).ok_or_else(|| disagreement("no result of a sum".to_owned()))?;
+        let result = result.map_err(|e| disagreement(format!("the result: {e}")))?;
         let roster = last_roster(&self.coordinator.journal).map_err(journal_error)?;
         let roster = roster.ok_or_else(|| disagreement("the journal has no roster".to_owned()))?;
         let records = self.records().map_err(|e| disagreement(e.to_string()))?;

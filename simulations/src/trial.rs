@@ -182,7 +182,7 @@ impl Trial {
 }
 
 fn coefficients(outcome: &Outcome) -> BTreeMap<String, f64> {
-    outcome.result.fit.coefficients.iter().map(|c| (c.column.clone(), c.value)).collect()
+    outcome.scorecard().fit.coefficients.iter().map(|c| (c.column.clone(), c.value)).collect()
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {

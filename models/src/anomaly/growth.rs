@@ -80,7 +80,8 @@ pub fn row_keys(party_seed: u64, rows: usize) -> Vec<u64> {
 }
 
 /// A forest that grows: the same for everybody, from the public seed and the sums so far.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ForestPlan {
     options: ForestOptions,
     columns: Vec<ForestColumn>,
@@ -100,14 +101,16 @@ pub enum Grown {
     Done(Forest),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Growing {
     nodes: Vec<Node>,
     open: Vec<Open>,
 }
 
 /// A node that may still be divided.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Open {
     node: usize,
     depth: u32,
@@ -117,7 +120,8 @@ struct Open {
 }
 
 /// A column that a node asks about.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Asked {
     column: usize,
     /// Group `i` is the cells up to `ends[i]`, and the last one the rest: one group more than ends.
@@ -286,7 +290,8 @@ impl ForestPlan {
             let ends = (occupied.first().copied().unwrap_or(0), occupied.last().copied().unwrap_or(0));
             (cells(ends.0).0, cells(ends.1).1)
         };
-        let halves = [(rows(0..group + 1), side(0..group + 1)), (rows(group + 1..counts.len()), side(group + 1..counts.len()))];
+        let halves =
+            [(rows(0..group + 1), side(0..group + 1)), (rows(group + 1..counts.len()), side(group + 1..counts.len()))];
         let growing = &mut self.trees[tree];
         let left = growing.nodes.len();
         growing.nodes[open.node].split = Some(Split { column: asked.column as u32, threshold, left: left as u32 });
@@ -310,7 +315,8 @@ impl ForestPlan {
         let groups = self.options.groups.min(budget);
         for (index, tree) in self.trees.iter_mut().enumerate() {
             for open in &mut tree.open {
-                let mut order: Vec<usize> = (0..self.axes.len()).filter(|&c| open.ranges[c].0 < open.ranges[c].1).collect();
+                let mut order: Vec<usize> =
+                    (0..self.axes.len()).filter(|&c| open.ranges[c].0 < open.ranges[c].1).collect();
                 let seed = [self.options.seed, index as u64, open.node as u64, u64::from(self.sums), u64::from(ORDER)];
                 let salt = hash(&seed);
                 order.sort_by_cached_key(|&c| mixed(salt ^ hash(&[c as u64])));

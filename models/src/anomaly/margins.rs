@@ -158,7 +158,8 @@ impl Margins {
 }
 
 /// A column as an axis of numbers: a categorical column's levels stand on whole numbers, the most frequent at 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Axis {
     /// Cell `i` is `(edges[i - 1], edges[i]]`.
     pub edges: Vec<f64>,

@@ -109,10 +109,8 @@ impl Default for Levels {
 impl Levels {
     /// Checks that the shares fall and lie within 0 and 1.
     pub fn validate(&self) -> Result<(), AnomalyError> {
-        let falling = self.critical > 0.0
-            && self.critical <= self.serious
-            && self.serious <= self.general
-            && self.general < 1.0;
+        let falling =
+            self.critical > 0.0 && self.critical <= self.serious && self.serious <= self.general && self.general < 1.0;
         rule(falling, "levels", "0 < critical <= serious <= general < 1")
     }
 }

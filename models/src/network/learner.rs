@@ -177,6 +177,9 @@ pub enum Backend {
     Torch,
 }
 
+/// True if this program was built with libtorch.
+pub const HAS_TORCH: bool = cfg!(feature = "torch");
+
 /// Trains and applies one network. Deterministic, on one thread.
 pub trait Learner: Send {
     /// The network.

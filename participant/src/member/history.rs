@@ -4,6 +4,7 @@ use haihe_privacy::log::{ConsistencyProof, verify_consistency};
 use haihe_protocol::{
     checkpoint::{self, TreeHead},
     error::Fault,
+    horizontal::Plan,
     message::Objection,
     witness::{ClosedRound, Witness},
 };
@@ -175,7 +176,7 @@ impl Member {
         self.note(now, job, &Note::Witnessed { round, parties: closed.contributors.clone(), transcript })
     }
 
-    /// A round must ask what follows from the sums that this participant has seen.
+    /// A round must ask what follows from the sums that this participant has seen; gives the plan behind it.
     pub(super) fn expects(
         &self,
         job: &JobId,
@@ -183,8 +184,9 @@ impl Member {
         session: &Session,
         spec: &RoundSpec,
         task: &Task,
-    ) -> Result<(), MemberError> {
-        Ok(self.witness(job, job_spec, session)?.check(spec, task)?)
+    ) -> Result<Plan, MemberError> {
+        let witness = self.witness(job, job_spec, session)?;
+        Ok(witness.check(spec, task)?.clone())
     }
 
     /// Checks that a published result is what the sums lead to.

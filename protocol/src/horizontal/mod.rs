@@ -4,7 +4,10 @@
 //! into a vector over its own rows with [`Task::perform`]. Both sides derive the layout of that vector with
 //! [`Task::segments`], so that a coordinator that asks for anything else is refused.
 
+pub mod anomaly;
 mod layout;
+pub mod network;
+mod result;
 pub mod scorecard;
 
 use haihe_models::table::Table;
@@ -15,6 +18,7 @@ use crate::{id::PartyId, job::JobSpec};
 use scorecard::noised;
 
 pub use layout::{Layout, Numbers};
+pub use result::{JobResult, Provenance};
 
 /// What one round computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +28,10 @@ pub enum Task {
     Scorecard(scorecard::Task),
     /// A step towards a scorecard, from sums with noise.
     NoisedScorecard(noised::Task),
+    /// A step towards a credit network.
+    Network(network::Task),
+    /// A step towards an anomaly model.
+    Anomaly(anomaly::Task),
 }
 
 /// Where a job's learning stands at the coordinator.
@@ -34,6 +42,39 @@ pub enum Plan {
     Scorecard(Box<scorecard::Plan>),
     /// A scorecard from sums with noise.
     NoisedScorecard(Box<noised::Plan>),
+    /// A credit network.
+    Network(Box<network::Plan>),
+    /// An anomaly model.
+    Anomaly(Box<anomaly::Plan>),
+}
+
+/// The rows that a party brings to a step, and what it kept of the step before.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// Its rows.
+    pub table: &'a Table,
+    /// Its index in the session.
+    pub party: u32,
+    /// Parties of the session.
+    pub parties: u32,
+    /// What [`Performed::memory`] gave last.
+    pub memory: Option<&'a [u8]>,
+}
+
+/// A party's vector, and what it must keep for later rounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Performed {
+    /// What is summed; without noise, which [`Task::layout`] adds.
+    pub vector: Vec<f64>,
+    /// What never leaves the party; `None` if what it kept before still stands.
+    pub memory: Option<Vec<u8>>,
+}
+
+impl Performed {
+    /// A vector that leaves nothing to remember.
+    pub fn only(vector: Vec<f64>) -> Self {
+        Self { vector, memory: None }
+    }
 }
 
 /// What follows a sum.
@@ -62,9 +103,18 @@ pub enum PlanError {
     /// The scorecard's.
     #[error(transparent)]
     Scorecard(#[from] scorecard::ScorecardError),
+    /// The network's.
+    #[error(transparent)]
+    Network(#[from] network::NetworkError),
+    /// The anomaly model's.
+    #[error(transparent)]
+    Anomaly(#[from] anomaly::AnomalyJobError),
     /// The numbers of the task do not fit into the job's slots.
     #[error("the task does not fit the secure sum: {0}")]
     Quantise(#[from] QuantiseError),
+    /// A network's task was performed without its plan.
+    #[error("this task names a network that follows from the sums before it; those are missing")]
+    NeedsPlan,
     /// A plan that learns from noisy sums was given an exact one.
     #[error("this job learns from sums with noise only")]
     Exact,
@@ -80,6 +130,8 @@ impl Plan {
     /// The plan of a job.
     pub fn begin(spec: &JobSpec) -> Self {
         match spec.privacy {
+            _ if spec.anomaly.is_some() => Plan::Anomaly(Box::new(anomaly::Plan::begin())),
+            _ if spec.network.is_some() => Plan::Network(Box::new(network::Plan::begin())),
             Some(_) => Plan::NoisedScorecard(Box::new(noised::Plan::begin())),
             None => Plan::Scorecard(Box::new(scorecard::Plan::begin(spec))),
         }
@@ -90,6 +142,8 @@ impl Plan {
         match self {
             Plan::Scorecard(plan) => Task::Scorecard(plan.task()),
             Plan::NoisedScorecard(plan) => Task::NoisedScorecard(plan.task()),
+            Plan::Network(plan) => Task::Network(plan.task()),
+            Plan::Anomaly(plan) => Task::Anomaly(plan.task()),
         }
     }
 
@@ -98,6 +152,20 @@ impl Plan {
         match self {
             Plan::Scorecard(plan) => plan.step(),
             Plan::NoisedScorecard(plan) => plan.task().step(),
+            Plan::Network(plan) => plan.step(),
+            Plan::Anomaly(plan) => plan.step(),
+        }
+    }
+
+    /// The vector of one party, and what it is to keep. A scorecard's follows from the task alone; a network's from the plan, which
+    /// knows the parameters that the task only names.
+    pub fn perform(&self, spec: &JobSpec, rows: &Rows<'_>) -> Result<Performed, PlanError> {
+        match self {
+            Plan::Network(plan) => Ok(plan.perform(spec, rows)?),
+            Plan::Anomaly(plan) => Ok(plan.perform(spec, rows)?),
+            Plan::Scorecard(_) | Plan::NoisedScorecard(_) => {
+                Ok(Performed::only(self.task().perform(spec, rows.table, rows.party, rows.parties)?))
+            }
         }
     }
 
@@ -138,6 +206,22 @@ impl Plan {
                 };
                 Ok((summary, next))
             }
+            Plan::Network(plan) => {
+                let (summary, next) = plan.absorb(spec, sum, parties)?;
+                let next = match next {
+                    network::Next::Continue(plan) => Next::Continue(Box::new(Plan::Network(plan))),
+                    network::Next::Finished(json) => Next::Finished(json),
+                };
+                Ok((summary, next))
+            }
+            Plan::Anomaly(plan) => {
+                let (summary, next) = plan.absorb(spec, sum, parties)?;
+                let next = match next {
+                    anomaly::Next::Continue(plan) => Next::Continue(Box::new(Plan::Anomaly(plan))),
+                    anomaly::Next::Finished(json) => Next::Finished(json),
+                };
+                Ok((summary, next))
+            }
             Plan::NoisedScorecard(_) => Err(PlanError::Exact),
         }
     }
@@ -162,6 +246,17 @@ impl Task {
         match self {
             Task::Scorecard(task) => task.step(),
             Task::NoisedScorecard(task) => task.step(),
+            Task::Network(task) => task.step(),
+            Task::Anomaly(task) => task.step(),
+        }
+    }
+
+    /// Bits per value and party.
+    pub fn value_bits(&self, spec: &JobSpec) -> u32 {
+        match self {
+            Task::Network(task) => task.value_bits(spec),
+            Task::Anomaly(task) => task.value_bits(spec),
+            Task::Scorecard(_) | Task::NoisedScorecard(_) => spec.secure_sum.value_bits,
         }
     }
 
@@ -170,6 +265,8 @@ impl Task {
         match self {
             Task::Scorecard(task) => Ok(task.segments(spec, parties)?),
             Task::NoisedScorecard(task) => Ok(task.segments(spec)?),
+            Task::Network(task) => Ok(task.segments(spec, parties)?),
+            Task::Anomaly(task) => Ok(task.segments(spec, parties)?),
         }
     }
 
@@ -178,14 +275,18 @@ impl Task {
         match self {
             Task::Scorecard(task) => Ok(Layout::exact(task.segments(spec, parties)?, spec.secure_sum.value_bits)?),
             Task::NoisedScorecard(task) => Ok(task.layout(spec, guaranteed)?),
+            Task::Network(task) => Ok(Layout::exact(task.segments(spec, parties)?, task.value_bits(spec))?),
+            Task::Anomaly(task) => Ok(Layout::exact(task.segments(spec, parties)?, task.value_bits(spec))?),
         }
     }
 
-    /// The vector of the party with index `party` of `parties`, over its own rows; without noise, which [`Task::layout`] adds.
+    /// A scorecard's vector of the party with index `party` of `parties`, over its own rows; without noise, which
+    /// [`Task::layout`] adds. Other kinds need their plan: [`Plan::perform`].
     pub fn perform(&self, spec: &JobSpec, table: &Table, party: u32, parties: u32) -> Result<Vec<f64>, PlanError> {
         match self {
             Task::Scorecard(task) => Ok(task.perform(spec, table, party, parties)?),
             Task::NoisedScorecard(task) => Ok(task.perform(spec, table)?.sum),
+            Task::Network(_) | Task::Anomaly(_) => Err(PlanError::NeedsPlan),
         }
     }
 }

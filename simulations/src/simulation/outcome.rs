@@ -13,7 +13,7 @@ use haihe_privacy::{
     secure_sum::{CommitteeRule, Scheme, lattice::Lattice, plain::NoSecurity},
 };
 use haihe_protocol::{
-    horizontal::scorecard::ScorecardResult,
+    horizontal::{JobResult, scorecard::ScorecardResult},
     id::{JobId, PartyId, Timestamp},
     job::{JobProblem, JobSpec},
     journal::{Entry, JournalError},
@@ -211,7 +211,7 @@ pub struct Outcome {
     /// The result as the coordinator recorded it.
     pub result_json: String,
     /// The same, read.
-    pub result: ScorecardResult,
+    pub result: JobResult,
     /// Closed rounds.
     pub rounds: Vec<RoundFacts>,
     /// Bytes that the coordinator received from each party: ciphertexts, sealed shares, answers.
@@ -238,6 +238,16 @@ pub struct Outcome {
     pub sums: BTreeMap<u64, Vec<u64>>,
     /// What participants and coordinator refused on the way.
     pub remarks: Vec<String>,
+}
+
+impl Outcome {
+    /// The scorecard of a job that learns one.
+    ///
+    /// # Panics
+    /// If the job learned something else.
+    pub fn scorecard(&self) -> &ScorecardResult {
+        self.result.scorecard().expect("the job learns a scorecard")
+    }
 }
 
 /// What a run went through, however it ended.

@@ -28,7 +28,7 @@ fn learned(options: SimulationOptions) -> (Outcome, Tables) {
 #[test]
 fn a_private_job_spends_what_it_says_and_no_more() {
     let (outcome, _) = learned(plain(21, vec![]));
-    let spent = outcome.result.privacy.as_ref().expect("the result says what was spent");
+    let spent = outcome.scorecard().privacy.as_ref().expect("the result says what was spent");
     assert!(spent.epsilon <= 4.0 && spent.epsilon > 3.9, "{}", spent.epsilon);
     let steps: Vec<&str> = spent.releases.iter().map(|r| r.step.as_str()).collect();
     assert_eq!(steps, ["profile", "label_counts", "regression", "regression", "evaluation"]);
@@ -47,7 +47,7 @@ fn a_private_job_spends_what_it_says_and_no_more() {
         let bounds = Composition::new(&all).and_then(|c| c.epsilon(1e-6)).expect("accounted");
         assert!(bounds.upper <= 4.0);
     }
-    let ranking = outcome.result.evaluation.test.ranking.expect("ranked");
+    let ranking = outcome.scorecard().evaluation.test.ranking.expect("ranked");
     assert!(ranking.auc > 0.75, "4000 firms and epsilon 4 leave something to learn: {}", ranking.auc);
 }
 
@@ -57,7 +57,7 @@ fn noise_is_fresh_and_of_the_size_that_is_reported() {
     let (b, _) = learned(plain(23, vec![]));
     // The number of rows is public here: what is measured is the noise.
     let rows: f64 = tables.iter().map(|(_, t)| t.rows() as f64 * 0.75).sum();
-    let sigma = a.result.privacy.as_ref().expect("spent").releases[0].blocks[0].sigma;
+    let sigma = a.scorecard().privacy.as_ref().expect("spent").releases[0].blocks[0].sigma;
     let measured = |outcome: &Outcome| outcome.rounds[0].summary.figures["rows"] - rows;
     let (x, y) = (measured(&a), measured(&b));
     assert_ne!(x, y, "another seed, other noise");
@@ -73,7 +73,7 @@ fn a_lost_round_is_asked_again_and_paid_for_once() {
     let silent = Fault::Silent { party: party(1), from_round: 2, rounds: 1, during: During::Answering };
     let (outcome, _) = learned(plain(24, vec![silent]));
     assert_eq!(outcome.counters.rounds_lost, 1);
-    let released = outcome.result.privacy.as_ref().expect("spent").releases.len();
+    let released = outcome.scorecard().privacy.as_ref().expect("spent").releases.len();
     for index in 0..3 {
         let notes = notes(&outcome, &party(index));
         let spent = notes.iter().filter(|n| matches!(n, Note::Spent { .. })).count();
@@ -85,7 +85,7 @@ fn a_lost_round_is_asked_again_and_paid_for_once() {
 #[test]
 fn a_crash_at_any_write_spends_nothing_twice() {
     let (reference, _) = learned(plain(25, vec![]));
-    let spent = reference.result.privacy.as_ref().expect("spent").epsilon;
+    let spent = reference.scorecard().privacy.as_ref().expect("spent").epsilon;
     for write in (4..60).step_by(5) {
         let crash = Fault::CrashOnWrite { party: party(0), write, torn: true, down_ms: 500 };
         let (outcome, _) = learned(plain(25, vec![crash]));
@@ -113,7 +113,7 @@ fn the_lattice_and_fewer_contributors_than_parties_carry_noise_too() {
     let silent = Fault::Silent { party: party(4), from_round: 1, rounds: u64::MAX, during: During::Everything };
     let options = SimulationOptions::new(27).with_faults(vec![silent]);
     let outcome = finished(&private_job(5, "min_parties = 4"), &tables(5, 600), options);
-    let privacy = outcome.result.privacy.as_ref().expect("spent");
+    let privacy = outcome.scorecard().privacy.as_ref().expect("spent");
     assert!(privacy.epsilon <= 4.0);
     // The noise of 4 - 2 contributors must suffice alone, so that of 4 is sqrt(2) times as much.
     let release = &privacy.releases[0];

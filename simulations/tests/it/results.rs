@@ -23,8 +23,8 @@ fn a_federation_on_the_lattice_equals_its_pooled_twin() {
     let all: Vec<_> = tables.iter().map(|(_, t)| t.as_ref()).collect();
     let options = spec.scorecard.as_ref().expect("a scorecard").learning();
     let twin = pooled::train(&all, &options).expect("a model");
-    assert_eq!(outcome.result.scorecard.variables.len(), twin.scorecard.variables.len());
-    for (ours, theirs) in outcome.result.fit.coefficients.iter().zip(&twin.fit.coefficients) {
+    assert_eq!(outcome.scorecard().scorecard.variables.len(), twin.scorecard.variables.len());
+    for (ours, theirs) in outcome.scorecard().fit.coefficients.iter().zip(&twin.fit.coefficients) {
         assert_eq!(ours.column, theirs.column);
         let difference = (ours.value - theirs.value).abs() / theirs.value.abs().max(theirs.standard_error);
         assert!(difference < 1e-5, "{}: {} and {}", ours.column, ours.value, theirs.value);
@@ -36,10 +36,10 @@ fn a_federation_on_the_lattice_equals_its_pooled_twin() {
         bad.extend(b);
     }
     let auc = Ranking::of_rows(&scores, &bad).expect("two classes").auc;
-    let reported = outcome.result.evaluation.test.ranking.as_ref().expect("two classes").auc;
+    let reported = outcome.scorecard().evaluation.test.ranking.as_ref().expect("two classes").auc;
     // The reported AUC comes from a histogram of 50 cells, in which scores count as ties.
     assert!((auc - reported).abs() < 5e-3, "{auc} and {reported}");
-    let comparison = compare(&spec, &outcome.result, &tables).expect("a comparison");
+    let comparison = compare(&spec, outcome.scorecard(), &tables).expect("a comparison");
     assert!(comparison.max_relative_coefficient_difference < 1e-5, "{comparison:?}");
     let aucs: BTreeMap<_, _> =
         comparison.models.iter().map(|m| (m.name.as_str(), m.all.expect("a model").auc)).collect();

@@ -108,7 +108,7 @@ pub fn finished(job: &str, tables: &Tables, options: SimulationOptions) -> Outco
 
 /// Coefficients by column.
 pub fn coefficients(outcome: &Outcome) -> BTreeMap<String, f64> {
-    outcome.result.fit.coefficients.iter().map(|c| (c.column.clone(), c.value)).collect()
+    outcome.scorecard().fit.coefficients.iter().map(|c| (c.column.clone(), c.value)).collect()
 }
 
 /// The two runs learned the same, up to the rounding of the fixed-point code.
@@ -123,7 +123,7 @@ pub fn same_result(a: &Outcome, b: &Outcome) -> Result<(), String> {
             return Err(format!("coefficient of {column}: {value} and {other}"));
         }
     }
-    let auc = |o: &Outcome| o.result.evaluation.test.ranking.as_ref().map(|r| r.auc);
+    let auc = |o: &Outcome| o.scorecard().evaluation.test.ranking.as_ref().map(|r| r.auc);
     let (a, b) = (auc(a), auc(b));
     match (a, b) {
         (Some(x), Some(y)) if (x - y).abs() < 1e-3 => Ok(()),
