@@ -175,7 +175,7 @@ fn missing_values_are_0_and_told() {
 #[test]
 fn what_does_not_vary_is_dropped() {
     let rows = 400;
-    let gappy = |r: usize| if r % 10 == 0 { NAN } else { 4.0 };
+    let gappy = |r: usize| if r.is_multiple_of(10) { NAN } else { 4.0 };
     let industry = (categorical("one", &["a", "b"]), Column::Categorical(vec![1; rows]));
     let table = table(vec![
         numbers("constant", rows, |_| 7.5),
