@@ -120,8 +120,8 @@ pub fn bounds(summed: &[f64], tensors: usize, options: &ClippingOptions, previou
 
 /// The first cell up to which at least this share of the counts lies; `None` without counts.
 fn quantile_cell(cells: &[f64], quantile: f64) -> Option<usize> {
-    // `max` also turns what is no number into 0.
-    let counts: Vec<f64> = cells.iter().map(|&c| libm::round(c).max(0.0).min(1e9)).collect();
+    let count = |c: f64| if c.is_nan() { 0.0 } else { libm::round(c).clamp(0.0, 1e9) };
+    let counts: Vec<f64> = cells.iter().map(|&c| count(c)).collect();
     let total: f64 = counts.iter().sum();
     // At least one party, and a whole number of them, so that rounding of the product cannot ask for one too many.
     let wanted = libm::ceil(quantile * total - 1e-9).max(1.0);

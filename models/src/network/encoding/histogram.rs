@@ -56,6 +56,8 @@ pub(super) struct Histogram {
     pub intervals: Vec<Interval>,
     /// Goods and bads without a value.
     pub missing: [f64; 2],
+    /// Cells of the grid, empty ones too.
+    pub cells: usize,
 }
 
 impl Histogram {
@@ -68,11 +70,12 @@ impl Histogram {
             let (lower, upper) = ends.of(cell);
             Interval { lower, upper, count }
         });
-        Histogram { intervals: intervals.collect(), missing }
+        Histogram { intervals: intervals.collect(), missing, cells: values.len() }
     }
 
     /// The histograms of several columns added up: on the union of their ends, with neighbours of few rows put together.
     pub fn sum(parts: &[Histogram]) -> Histogram {
+        let cells = parts.iter().map(|p| p.cells).max().unwrap_or(0);
         let missing = parts.iter().fold([0.0; 2], |sum, p| add(sum, p.missing));
         let all = || parts.iter().flat_map(|p| &p.intervals);
         let mut ends: Vec<f64> = all().flat_map(|i| [i.lower, i.upper]).collect();
@@ -87,7 +90,7 @@ impl Histogram {
             }
         }
         let intervals = ends.windows(2).zip(&counts).map(|(e, &count)| Interval { lower: e[0], upper: e[1], count });
-        Histogram { intervals: thinned(intervals.filter(|i| i.rows() > 0.0).collect()), missing }
+        Histogram { intervals: thinned(intervals.filter(|i| i.rows() > 0.0).collect()), missing, cells }
     }
 
     /// Rows with a value.

@@ -76,7 +76,8 @@ pub(super) fn bounded(value: f64) -> f32 {
 
 fn ranks(histogram: &Histogram) -> Vec<Rank> {
     let total = histogram.rows();
-    let tied = (2.5 / histogram.intervals.len() as f64).max(TIED) * total;
+    // On a grid of few cells each has many rows, and says nothing of ties.
+    let tied = (2.5 / histogram.cells.max(1) as f64).max(TIED) * total;
     let mut below = 0.0;
     let rank = histogram.intervals.iter().map(|interval| {
         let (from, to) = (below / total, (below + interval.rows()) / total);
