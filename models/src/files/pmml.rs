@@ -266,7 +266,8 @@ fn discretize(xml: &mut Xml, binning: &Binning) -> io::Result<()> {
     let missing = number(woe_where(binning, |kind| *kind == BinKind::Missing));
     // A single bin has no ends; it is the default then.
     let last = number(woe_where(binning, |kind| matches!(kind, BinKind::Range { upper: None, .. })));
-    let attributes = [("field", binning.column.as_str()), ("mapMissingTo", &missing), ("defaultValue", &last)];
+    let [field, data] = [("field", binning.column.as_str()), ("dataType", "double")];
+    let attributes = [field, data, ("mapMissingTo", &missing), ("defaultValue", &last)];
     let discretize = xml.create_element("Discretize").with_attributes(attributes);
     discretize.write_inner_content(|xml| {
         for bin in &binning.bins {
