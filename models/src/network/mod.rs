@@ -7,10 +7,19 @@
 use serde::{Deserialize, Serialize};
 
 pub mod architecture;
+pub mod clipping;
+pub mod encoding;
 pub mod learner;
+pub mod packed;
+pub mod robust;
+pub mod schedule;
+pub mod strategy;
 
 pub use architecture::{Activation, Architecture, TensorSpec};
+pub use encoding::{Channel, Encoder, EncodingError, EncodingKind, EncodingOptions};
 pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optimiser, Trained};
+pub use schedule::Schedule;
+pub use strategy::{Server, Strategy, StrategyError};
 
 /// What a network is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
