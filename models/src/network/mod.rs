@@ -8,16 +8,19 @@ use serde::{Deserialize, Serialize};
 
 pub mod architecture;
 pub mod clipping;
+mod descent;
 pub mod encoding;
 pub mod learner;
 pub mod packed;
+pub mod plain;
 pub mod robust;
 pub mod schedule;
 pub mod strategy;
 
 pub use architecture::{Activation, Architecture, TensorSpec};
 pub use encoding::{Channel, Encoder, EncodingError, EncodingKind, EncodingOptions};
-pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optimiser, Trained};
+pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optimiser, Trained, learner};
+pub use plain::Plain;
 pub use schedule::Schedule;
 pub use strategy::{Server, Strategy, StrategyError};
 
