@@ -3,7 +3,7 @@
 use haihe_models::files::onnx::messages::{ATTRIBUTE_INT, FLOAT, INT32, ModelProto, TensorProto};
 use haihe_models::files::weights::CARD_KEY;
 use haihe_models::files::{FileError, ModelCard, onnx};
-use haihe_models::network::{Architecture, Examples, Objective};
+use haihe_models::network::{Architecture, Examples, Learner as _, Objective, Plain};
 use prost::Message as _;
 
 use crate::graph::{Tensor, constant, run};
@@ -52,6 +52,25 @@ fn graphs_compute_what_the_networks_do() {
             assert_eq!(shape.dim.len(), found.len());
             assert_eq!(shape.dim.get(1).map(|d| d.dim_value.unwrap() as usize), found.get(1).copied());
         }
+    }
+}
+
+#[test]
+fn learners_predict_what_the_graphs_give() {
+    for architecture in architectures() {
+        let (parameters, examples) = forward::case(&architecture, 50, 8);
+        let mut plain = Plain::forward_only(architecture.clone()).unwrap();
+        let predicted = plain.predict(&parameters, &examples).unwrap();
+        let model = onnx::model(&card(architecture.clone()), &parameters).unwrap();
+        let values = run(model.graph.as_ref().unwrap(), &inputs(&examples));
+        let output = match architecture.objective() {
+            Objective::Credit => "log_odds",
+            Objective::Reconstruction => "anomaly_score",
+        };
+        let apart = predicted.iter().zip(&values[output].data).map(|(&p, v)| (f64::from(p) - v).abs());
+        let apart = apart.fold(0.0, f64::max);
+        println!("{}: {apart:.1e}", ModelCard::kind_of(&architecture));
+        assert!(predicted.len() == 50 && apart < 1e-5, "{architecture:?}: {apart}");
     }
 }
 

@@ -3,11 +3,11 @@
 use haihe_models::files::compare::compare;
 use haihe_models::files::weights::{CARD_KEY, MAX_FILE_BYTES, read, write};
 use haihe_models::files::{Damage, FileError, ModelCard};
-use haihe_models::network::Architecture;
+use haihe_models::network::{Architecture, EncodingKind};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{architectures, card};
+use crate::{architectures, card, encoder};
 
 /// The header as JSON and the tensors' bytes.
 fn taken_apart(bytes: &[u8]) -> (Value, Vec<u8>) {
@@ -50,6 +50,21 @@ fn what_was_written_is_read_back() {
 }
 
 #[test]
+fn every_kind_of_encoder_is_read_back() {
+    for kind in [EncodingKind::Standardise, EncodingKind::QuantileNormal, EncodingKind::Woe] {
+        let mut card = card(Architecture::Logistic { inputs: 4 });
+        card.encoder = Some(encoder(&card.architecture, kind));
+        let bytes = write(&card, &[0.5; 5]).unwrap();
+        assert_eq!(read(&bytes).unwrap().0, card, "to the last bit");
+    }
+    let series = Architecture::Lstm { steps: 2, channels: 3, statics: 1, hidden: 2, head: vec![] };
+    let mut other = card(series.clone());
+    other.architecture = Architecture::Lstm { steps: 3, channels: 2, statics: 1, hidden: 2, head: vec![] };
+    let error = write(&other, &other.architecture.initial(1)).expect_err("as many inputs, another series");
+    assert!(matches!(error, FileError::Field { field: "encoder", .. }), "{error}");
+}
+
+#[test]
 fn tensors_have_the_names_and_shapes_of_pytorch() {
     let card = card(Architecture::Lstm { steps: 2, channels: 3, statics: 1, hidden: 4, head: vec![] });
     let parameters: Vec<f32> = (0..card.architecture.parameters()).map(|p| p as f32).collect();
@@ -63,7 +78,8 @@ fn tensors_have_the_names_and_shapes_of_pytorch() {
 #[test]
 fn a_card_is_checked_before_it_is_written() {
     type Change = fn(&mut ModelCard);
-    let changes: [(&str, Change); 11] = [
+    let changes: [(&str, Change); 12] = [
+        ("encoder", |c| c.encoder = Some(encoder(&Architecture::Logistic { inputs: 2 }, EncodingKind::Standardise))),
         ("kind", |c| c.kind = "lstm".to_owned()),
         ("name", |c| c.name.clear()),
         ("limits", |c| c.limits = "x".repeat(20_000)),
@@ -123,7 +139,7 @@ fn tensors_must_be_those_of_the_network() {
 
 #[test]
 fn lengths_that_overflow_are_refused() {
-    // Tensors whose lengths add up to nearly 2^64.
+    // Their sum and the header's length would pass the largest number. Tensors whose lengths add up to nearly 2^64.
     let huge = (1u64 << 61) - 1;
     let error = forged(|h| {
         let mut end = 16;
@@ -148,6 +164,8 @@ fn a_forged_card_is_refused() {
     assert!(matches!(wide, FileError::Network(_)), "{wide}");
     assert!(matches!(with_card(|c| c["colour"] = json!("red")), FileError::Card(_)));
     assert!(matches!(with_card(|c| c["architecture"]["colour"] = json!("red")), FileError::Card(_)));
+    assert!(matches!(with_card(|c| c["encoder"]["inputs"] = json!([])), FileError::Field { field: "encoder", .. }));
+    assert!(matches!(with_card(|c| c["encoder"]["colour"] = json!("red")), FileError::Card(_)));
     assert!(matches!(with_card(|c| c["rounds"] = json!(-1)), FileError::Card(_)));
     assert!(matches!(with_card(|c| c["version"] = json!(2)), FileError::Version { found: 2 }));
     assert!(matches!(with_card(|c| c["limits"] = json!("x".repeat(5 << 20))), FileError::TooLarge { .. }));
@@ -187,7 +205,7 @@ fn networks_are_compared_tensor_by_tensor() {
     let network = |parameters: [f32; 3]| (card(Architecture::Logistic { inputs: 2 }), parameters.to_vec());
     let (a, mut b) = (network([3.0, 4.0, 0.0]), network([3.0, 3.0, 0.5]));
     b.0.figures.insert("brier".to_owned(), 0.1);
-    b.0.encoder = None;
+    b.0.encoder = Some(encoder(&b.0.architecture, EncodingKind::QuantileNormal));
     let found = compare(&a, &b);
     assert!(found.same_architecture && !found.same_encoder);
     let [weight, bias] = &found.tensors[..] else { panic!("{found:?}") };
