@@ -5,7 +5,8 @@
 //!
 //! Every value falls into exactly one bin in both: a number goes by `lower < x <= upper`, a level that was not agreed on goes where
 //! "other" is, and a missing value where missing is. PMML has no NaN: hand it over as a missing value. A text where a number is
-//! expected counts as missing.
+//! expected counts as missing. A level that is an empty text, or white space only, is written as it is; some engines read such a
+//! text as a missing value, so give it a name in the job's view.
 
 use std::borrow::Cow;
 use std::io;

@@ -55,7 +55,7 @@ fn encoder(architecture: &Architecture, kind: EncodingKind) -> Encoder {
     let table = Table {
         specs: (0..inputs).map(|c| ColumnSpec { name: name(c), kind: ColumnKind::Numeric }).collect(),
         columns: (0..inputs).map(|c| Column::Numeric((0..rows).map(|row| value(c, row)).collect())).collect(),
-        label: (0..rows).map(|row| row % 3 == 0).collect(),
+        label: (0..rows).map(|row| (row * 37) % 101 > 60).collect(),
         split: vec![Split::Train; rows],
         firms: None,
     };
