@@ -2,9 +2,9 @@
 //!
 //! | network | inputs | outputs |
 //! |---|---|---|
-//! | logistic, MLP | `inputs` [N, width] | `log_odds` [N] of bad, `probability_of_bad` [N] |
-//! | LSTM | `inputs` [N, width], `lengths` [N] int32 | the same |
-//! | autoencoder | `inputs` [N, width] | `reconstruction` [N, width], `anomaly_score` [N], the mean squared error |
+//! | logistic, MLP | `inputs` `[N, width]` | `log_odds` `[N]` of bad, `probability_of_bad` `[N]` |
+//! | LSTM | `inputs` `[N, width]`, `lengths` `[N]` int32 | the same |
+//! | autoencoder | `inputs` `[N, width]` | `reconstruction` `[N, width]`, `anomaly_score` `[N]`, the mean squared error |
 //!
 //! `inputs` are ENCODED rows, floats: the model card, which is the file's metadata `haihe.model_card`, says how raw rows are
 //! encoded. A length is the steps of the row's series that are there, 0 to the network's; after 0 steps the LSTM's state is zero.
