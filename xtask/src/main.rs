@@ -111,8 +111,13 @@ enum Task {
         #[arg(long)]
         no_run: bool,
     },
-    /// Compare the scorecard of the demo with an independent fit by scikit-learn, in a Python environment of its own
-    Reference,
+    /// Compare with other programs, each in a Python environment of its own: the scorecard of the demo with an independent fit by
+    /// scikit-learn, and ONNX files with what ONNX Runtime makes of them
+    Reference {
+        /// Only this comparison
+        #[arg(value_enum)]
+        only: Option<reference::Comparison>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -145,7 +150,7 @@ fn run(task: Task) -> Result<()> {
         Task::Fuzz { target, seconds } => fuzz::fuzz(&workspace, target.as_deref(), seconds),
         Task::Attacks { seed, quick, write } => attacks::attacks(&workspace, seed, quick, write),
         Task::Rules { no_run } => rules::rules(&workspace, !no_run),
-        Task::Reference => reference::reference(&workspace),
+        Task::Reference { only } => reference::reference(&workspace, only),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `cargo xtask reference`: the demo's scorecard against an independent fit.
+//! `cargo xtask reference`: what other programs make of ours: scikit-learn fits the demo's scorecard again, ONNX Runtime applies the
+//! networks that we write as ONNX files.
 
 use std::{
     fs,
@@ -12,9 +13,45 @@ use crate::{
     process::{Workspace, say, step, works},
 };
 
-/// Runs the comparison, and the demo first if it has not run yet.
-pub fn reference(workspace: &Workspace) -> Result<()> {
-    let Some(python) = python(workspace)? else { return Ok(()) };
+/// One comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Comparison {
+    /// The demo's scorecard with a fit by scikit-learn.
+    Scorecard,
+    /// ONNX files with what ONNX Runtime makes of them.
+    Onnx,
+}
+
+/// Runs one comparison, or all.
+pub fn reference(workspace: &Workspace, only: Option<Comparison>) -> Result<()> {
+    if only != Some(Comparison::Scorecard) {
+        onnx(workspace)?;
+    }
+    if only != Some(Comparison::Onnx) {
+        scorecard(workspace)?;
+    }
+    Ok(())
+}
+
+/// Writes networks as ONNX files, and has ONNX's checker and ONNX Runtime read them.
+fn onnx(workspace: &Workspace) -> Result<()> {
+    let Some(python) = python(workspace, "reference-onnx", "models/reference/requirements.txt")? else { return Ok(()) };
+    let folder = workspace.root.join("target/onnx");
+    let mut cases = workspace.cargo(["run", "--locked", "--package", "haihe-models", "--example", "onnx_cases", "--"]);
+    step("writing ONNX files", cases.arg(&folder))?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        files.push(entry?.path());
+    }
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "onnx"));
+    files.sort();
+    let mut check = workspace.command(python);
+    step("checking them with ONNX Runtime", check.arg("models/reference/check_onnx.py").args(files))
+}
+
+/// Compares the demo's scorecard, and runs the demo first if it has not run yet.
+fn scorecard(workspace: &Workspace) -> Result<()> {
+    let Some(python) = python(workspace, "reference", "simulations/reference/requirements.txt")? else { return Ok(()) };
     let demo = workspace.demo("scorecard");
     let scorecard = demo.join("scorecard.json");
     if !scorecard.is_file() {
@@ -28,17 +65,17 @@ pub fn reference(workspace: &Workspace) -> Result<()> {
     step("comparing with scikit-learn", &mut compare)
 }
 
-/// The interpreter of an environment with the packages that the comparison needs; `None` if they cannot be had here.
-fn python(workspace: &Workspace) -> Result<Option<PathBuf>> {
-    let requirements = workspace.root.join("simulations/reference/requirements.txt");
+/// The interpreter of an environment, `target/NAME`, with the packages that a comparison needs; `None` if they cannot be had here.
+fn python(workspace: &Workspace, name: &str, requirements: &str) -> Result<Option<PathBuf>> {
+    let requirements = workspace.root.join(requirements);
     let wanted = fs::read_to_string(&requirements).with_context(|| requirements.display().to_string())?;
-    let folder = workspace.root.join("target/reference");
+    let folder = workspace.root.join("target").join(name);
     let python = folder.join("bin/python");
     let installed = folder.join("installed.txt");
     if python.is_file() && fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return Ok(Some(python));
     }
-    say("making a Python environment in target/reference");
+    say(&format!("making a Python environment in target/{name}"));
     if !works(workspace.command("python3").args(["-m", "venv"]).arg(&folder)) {
         say("skipped: `python3 -m venv` does not work here; install Python 3 with its venv module");
         return Ok(None);

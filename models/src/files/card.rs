@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::FileError;
-use crate::network::{Architecture, LearnerError};
+use crate::network::{Architecture, Encoder, LearnerError};
 
 /// Version of the stored form.
 pub const CARD_VERSION: u32 = 1;
@@ -30,7 +30,7 @@ pub struct ModelCard {
     pub architecture: Architecture,
     /// How raw rows become the network's inputs; `None` if the inputs are taken as they are.
     #[serde(default)]
-    pub encoder: Option<serde_json::Value>,
+    pub encoder: Option<Encoder>,
     /// The job that trained it.
     pub job: String,
     /// The federation, in words.
@@ -124,6 +124,7 @@ impl ModelCard {
             rule(text.len() <= MAX_TEXT, field, "at most 16384 bytes")?;
         }
         rule(!self.name.is_empty(), "name", "not empty")?;
+        rule(self.encoder_fits(), "encoder", "one that makes the inputs of the network")?;
         rule(self.parties.len() <= MAX_ENTRIES, "parties", "at most 10000")?;
         rule(self.best_round <= self.rounds, "best_round", "one of the rounds")?;
         let numbers =
@@ -144,6 +145,8 @@ impl ModelCard {
         self.check()?;
         let json = serde_json::to_string(self).map_err(FileError::Card)?;
         within(json.len(), MAX_CARD_BYTES, "the model card")?;
+        // An encoder with a number that is not finite would be written, but not read.
+        serde_json::from_str::<ModelCard>(&json).map_err(FileError::Card)?;
         Ok(json)
     }
 
@@ -153,6 +156,13 @@ impl ModelCard {
         let card: ModelCard = serde_json::from_str(json).map_err(FileError::Card)?;
         card.check()?;
         Ok(card)
+    }
+
+    fn encoder_fits(&self) -> bool {
+        self.encoder.as_ref().is_none_or(|encoder| match self.architecture {
+            Architecture::Lstm { steps, channels, statics, .. } => encoder.series() == Some((steps, channels, statics)),
+            _ => encoder.inputs().len() == self.architecture.inputs(),
+        })
     }
 
     fn texts(&self) -> impl Iterator<Item = (&'static str, &String)> {

@@ -5,7 +5,8 @@
 //!
 //! Every value falls into exactly one bin in both: a number goes by `lower < x <= upper`, a level that was not agreed on goes where
 //! "other" is, and a missing value where missing is. PMML has no NaN: hand it over as a missing value. A text where a number is
-//! expected counts as missing.
+//! expected counts as missing. A level that is an empty text, or white space only, is written as it is; some engines read such a
+//! text as a missing value, so give it a name in the job's view.
 
 use std::borrow::Cow;
 use std::io;
@@ -266,7 +267,8 @@ fn discretize(xml: &mut Xml, binning: &Binning) -> io::Result<()> {
     let missing = number(woe_where(binning, |kind| *kind == BinKind::Missing));
     // A single bin has no ends; it is the default then.
     let last = number(woe_where(binning, |kind| matches!(kind, BinKind::Range { upper: None, .. })));
-    let attributes = [("field", binning.column.as_str()), ("mapMissingTo", &missing), ("defaultValue", &last)];
+    let [field, data] = [("field", binning.column.as_str()), ("dataType", "double")];
+    let attributes = [field, data, ("mapMissingTo", &missing), ("defaultValue", &last)];
     let discretize = xml.create_element("Discretize").with_attributes(attributes);
     discretize.write_inner_content(|xml| {
         for bin in &binning.bins {

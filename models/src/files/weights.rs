@@ -35,7 +35,7 @@ pub fn write(card: &ModelCard, parameters: &[f32]) -> Result<Vec<u8>, FileError>
     Ok(bytes)
 }
 
-/// Reads what [`write`] wrote. Nothing is believed: sizes are bounded before anything is allocated, and the tensors must be those of
+/// Reads what [`write()`] wrote. Nothing is believed: sizes are bounded before anything is allocated, and the tensors must be those of
 /// the card's network, finite, and nothing else.
 pub fn read(bytes: &[u8]) -> Result<(ModelCard, Vec<f32>), FileError> {
     within(bytes.len(), MAX_FILE_BYTES, "the file")?;

@@ -2,13 +2,13 @@
 //!
 //! | network | inputs | outputs |
 //! |---|---|---|
-//! | logistic, MLP | `inputs` [N, width] | `log_odds` [N] of bad, `probability_of_bad` [N] |
-//! | LSTM | `inputs` [N, width], `lengths` [N] int32 | the same |
-//! | autoencoder | `inputs` [N, width] | `reconstruction` [N, width], `anomaly_score` [N], the mean squared error |
+//! | logistic, MLP | `inputs` `[N, width]` | `log_odds` `[N]` of bad, `probability_of_bad` `[N]` |
+//! | LSTM | `inputs` `[N, width]`, `lengths` `[N]` int32 | the same |
+//! | autoencoder | `inputs` `[N, width]` | `reconstruction` `[N, width]`, `anomaly_score` `[N]`, the mean squared error |
 //!
 //! `inputs` are ENCODED rows, floats: the model card, which is the file's metadata `haihe.model_card`, says how raw rows are
 //! encoded. A length is the steps of the row's series that are there, 0 to the network's; after 0 steps the LSTM's state is zero.
-//! A runtime refuses a length beyond the network's steps.
+//! A runtime refuses a length beyond the network's steps. N is at least 1: ONNX Runtime's LSTM crashes without a row.
 //!
 //! Operators are of ONNX operator set 17, the file of IR version 8.
 
@@ -144,7 +144,8 @@ impl Graph<'_> {
         // Runtimes differ about series of no steps: such a row takes one step, and its state is then made zero.
         self.constant("one", &[], INT32, 1i32.to_le_bytes().to_vec());
         self.add("Max", &["lengths", "one"], "lengths.run", vec![]);
-        self.add("Min", &["lengths", "one"], "some", vec![]);
+        self.constant("zero", &[], INT32, 0i32.to_le_bytes().to_vec());
+        self.add("Greater", &["lengths", "zero"], "some", vec![]);
         self.add("Cast", &["some"], "some.float", vec![int("to", i64::from(FLOAT))]);
         self.add("Unsqueeze", &["some.float", "column"], "mask", vec![]);
         let of = ["series", "lstm.weight_ih", "lstm.weight_hh", "lstm.bias", "lengths.run"];
