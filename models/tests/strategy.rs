@@ -4,7 +4,7 @@
 use haihe_models::network::clipping::{ClippingOptions, MAGNITUDES, bounds, clip, magnitude_cell, one_hot};
 use haihe_models::network::robust::{Robust, RobustError, bucket_of, buckets_of};
 use haihe_models::network::strategy::{scaffold_control, scaffold_correction};
-use haihe_models::network::{Activation, Architecture, Schedule, Server, Strategy, StrategyError, TensorSpec};
+use haihe_models::network::{Activation, Architecture, Schedule, Shared, Strategy, StrategyError, TensorSpec};
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use proptest::strategy::Strategy as _;
 
@@ -15,7 +15,7 @@ fn near(a: f32, b: f64) -> bool {
 #[test]
 fn fed_avg_with_momentum() {
     let strategy = Strategy::FedAvg { rate: 0.5, momentum: 0.9 };
-    let mut server = Server::begin(&strategy, vec![1.0, -1.0]).unwrap();
+    let mut server = Shared::begin(&strategy, vec![1.0, -1.0]).unwrap();
     server.step(&strategy, &[0.2, 0.0], None).unwrap();
     server.step(&strategy, &[0.2, -0.4], None).unwrap();
     // m: 0.2, then 0.18 + 0.2; x: 1 + 0.1 + 0.19.
@@ -27,7 +27,7 @@ fn fed_avg_with_momentum() {
 #[test]
 fn fed_avg_and_fed_prox_take_the_mean() {
     for strategy in [Strategy::default(), Strategy::FedProx { mu: 0.1 }] {
-        let mut server = Server::begin(&strategy, vec![1.0, 2.0]).unwrap();
+        let mut server = Shared::begin(&strategy, vec![1.0, 2.0]).unwrap();
         server.step(&strategy, &[0.25, -0.5], None).unwrap();
         assert_eq!(server.parameters, [1.25, 1.5]);
         assert!(server.first.is_empty());
@@ -39,7 +39,7 @@ fn fed_avg_and_fed_prox_take_the_mean() {
 #[test]
 fn fed_adam_by_hand() {
     let strategy: Strategy = serde_json::from_str(r#"{"kind":"fed_adam","rate":0.1,"tau":0.1}"#).unwrap();
-    let mut server = Server::begin(&strategy, vec![0.0, 0.0]).unwrap();
+    let mut server = Shared::begin(&strategy, vec![0.0, 0.0]).unwrap();
     assert!(near(server.second[0], 0.01));
     server.step(&strategy, &[1.0, 0.0], None).unwrap();
     // m = 0.1, v = 0.99 * 0.01 + 0.01 * 1 = 0.0199, x = 0.1 * 0.1 / (sqrt(0.0199) + 0.1).
@@ -54,7 +54,7 @@ fn fed_adam_by_hand() {
 #[test]
 fn fed_yogi_by_hand() {
     let strategy = Strategy::FedYogi { rate: 0.1, beta1: 0.9, beta2: 0.99, tau: 0.1 };
-    let mut server = Server::begin(&strategy, vec![0.0; 2]).unwrap();
+    let mut server = Shared::begin(&strategy, vec![0.0; 2]).unwrap();
     // v = 0.01: below the first square, above the second.
     server.step(&strategy, &[1.0, 0.05], None).unwrap();
     assert!(near(server.second[0], 0.02) && near(server.second[1], 0.01 - 0.01 * 0.0025));
@@ -79,7 +79,7 @@ fn scaffold_identities() {
     assert_eq!(scaffold_control(&control, &own, &start, &start, 0, 0.125), own);
 
     let strategy = Strategy::Scaffold { rate: 1.0 };
-    let mut server = Server::begin(&strategy, start.to_vec()).unwrap();
+    let mut server = Shared::begin(&strategy, start.to_vec()).unwrap();
     server.step(&strategy, &[0.5, 0.5], Some(&[0.25, -1.0])).unwrap();
     server.step(&strategy, &[0.0, 0.0], Some(&[0.25, 0.5])).unwrap();
     assert_eq!((server.parameters, server.control), (vec![1.5, -1.5], vec![0.5, -0.5]));
@@ -88,7 +88,7 @@ fn scaffold_identities() {
 #[test]
 fn a_refused_step_changes_nothing() {
     let (plain, scaffold) = (Strategy::default(), Strategy::Scaffold { rate: 1.0 });
-    let mut server = Server::begin(&plain, vec![1.0, 2.0]).unwrap();
+    let mut server = Shared::begin(&plain, vec![1.0, 2.0]).unwrap();
     let before = server.clone();
     assert!(matches!(server.step(&plain, &[1.0], None), Err(StrategyError::Length { expected: 2, found: 1, .. })));
     assert!(matches!(server.step(&plain, &[1.0, f64::NAN], None), Err(StrategyError::NotFinite { index: 1, .. })));
@@ -97,8 +97,8 @@ fn a_refused_step_changes_nothing() {
     assert!(matches!(server.step(&scaffold, &[0.0; 2], Some(&[0.0; 2])), Err(StrategyError::Length { .. })));
     assert!(server.step(&Strategy::FedAvg { rate: 0.0, momentum: 0.0 }, &[0.0; 2], None).is_err());
     assert_eq!(server, before);
-    assert_eq!(Server::begin(&scaffold, vec![0.0]).unwrap().step(&scaffold, &[0.0], None), Err(StrategyError::Control));
-    assert!(Server::begin(&plain, vec![f32::NAN]).is_err());
+    assert_eq!(Shared::begin(&scaffold, vec![0.0]).unwrap().step(&scaffold, &[0.0], None), Err(StrategyError::Control));
+    assert!(Shared::begin(&plain, vec![f32::NAN]).is_err());
     assert!(serde_json::from_str::<Strategy>(r#"{"kind":"fed_prox","mu":1.0,"nu":1.0}"#).is_err());
 }
 
@@ -120,16 +120,16 @@ fn schedules() {
 #[test]
 fn packed_vectors_are_read_to_the_bit_or_refused() {
     let strategy = Strategy::FedAdam { rate: 0.1, beta1: 0.9, beta2: 0.99, tau: 1e-3 };
-    let server = Server::begin(&strategy, vec![1.0, -0.0, f32::MIN_POSITIVE / 2.0, f32::MAX]).unwrap();
+    let server = Shared::begin(&strategy, vec![1.0, -0.0, f32::MIN_POSITIVE / 2.0, f32::MAX]).unwrap();
     let json = serde_json::to_string(&server).unwrap();
     assert!(json.contains(r#""parameters":"AACAPwAAAIAAAEAA//9/fw==""#), "{json}");
-    let back: Server = serde_json::from_str(&json).unwrap();
+    let back: Shared = serde_json::from_str(&json).unwrap();
     assert_eq!(
         back.parameters.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
         [0x3f80_0000, 0x8000_0000, 0x0040_0000, 0x7f7f_ffff]
     );
     assert_eq!(back, server);
-    let read = |text: &str| serde_json::from_str::<Server>(&json.replace("AACAPwAAAIAAAEAA//9/fw==", text));
+    let read = |text: &str| serde_json::from_str::<Shared>(&json.replace("AACAPwAAAIAAAEAA//9/fw==", text));
     assert!(read("").unwrap().parameters.is_empty());
     // Cut, another alphabet, padding gone, bits after the end, five bytes, infinity, NaN.
     for damaged in ["AACAPwAAAIA", "AACAPw-_", "AACAPw", "AACAPx==", "AACAPwA=", "AACAfw==", "AADAfw==", "AACA Pw="] {
@@ -283,8 +283,8 @@ proptest! {
 
     #[test]
     fn packed_round_trip(values in proptest::collection::vec(any::<f32>().prop_filter("finite", |v| v.is_finite()), 0..50)) {
-        let server = Server::begin(&Strategy::default(), values).unwrap();
-        let back: Server = serde_json::from_str(&serde_json::to_string(&server).unwrap()).unwrap();
+        let server = Shared::begin(&Strategy::default(), values).unwrap();
+        let back: Shared = serde_json::from_str(&serde_json::to_string(&server).unwrap()).unwrap();
         prop_assert!(back.parameters.iter().map(|v| v.to_bits()).eq(server.parameters.iter().map(|v| v.to_bits())));
     }
 }

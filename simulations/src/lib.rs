@@ -18,3 +18,4 @@ pub mod rounds;
 pub mod scenario;
 pub mod simulation;
 pub mod trial;
+pub mod twin;

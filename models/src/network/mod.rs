@@ -22,7 +22,7 @@ pub use encoding::{Channel, Encoder, EncodingError, EncodingKind, EncodingOption
 pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optimiser, Trained, learner};
 pub use plain::Plain;
 pub use schedule::Schedule;
-pub use strategy::{Server, Strategy, StrategyError};
+pub use strategy::{Shared, Strategy, StrategyError};
 
 /// What a network is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

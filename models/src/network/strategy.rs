@@ -157,7 +157,7 @@ impl Strategy {
         matches!(self, Strategy::Scaffold { .. })
     }
 
-    /// Lengths of [`Server`]'s first moments, second moments and control, in units of the parameters.
+    /// Lengths of [`Shared`]'s first moments, second moments and control, in units of the parameters.
     fn keeps(&self) -> [bool; 3] {
         match *self {
             Strategy::FedAvg { momentum, .. } => [momentum != 0.0, false, false],
@@ -171,7 +171,7 @@ impl Strategy {
 /// The shared state of the training. `Debug` shows lengths only.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Server {
+pub struct Shared {
     /// The shared parameters.
     #[serde(with = "packed")]
     pub parameters: Vec<f32>,
@@ -188,15 +188,15 @@ pub struct Server {
     pub round: u32,
 }
 
-impl core::fmt::Debug for Server {
+impl core::fmt::Debug for Shared {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Server {{ parameters: {}, round: {} }}", self.parameters.len(), self.round)
+        write!(f, "Shared {{ parameters: {}, round: {} }}", self.parameters.len(), self.round)
     }
 }
 
-impl Server {
+impl Shared {
     /// Before the first round: moments and control at their start.
-    pub fn begin(strategy: &Strategy, parameters: Vec<f32>) -> Result<Server, StrategyError> {
+    pub fn begin(strategy: &Strategy, parameters: Vec<f32>) -> Result<Shared, StrategyError> {
         strategy.validate()?;
         let n = parameters.len();
         let [first, second, control] = strategy.keeps().map(|kept| if kept { n } else { 0 });
@@ -206,7 +206,7 @@ impl Server {
             _ => 0.0,
         };
         let (first, second, control) = (vec![0.0; first], vec![floor; second], vec![0.0; control]);
-        let server = Server { parameters, first, second, control, round: 0 };
+        let server = Shared { parameters, first, second, control, round: 0 };
         server.check(strategy)?;
         Ok(server)
     }
@@ -250,7 +250,7 @@ impl Server {
         finite("the next parameters", &parameters)?;
         finite("the next control", &control)?;
         let round = self.round.saturating_add(1);
-        *self = Server { parameters, first, second, control, round };
+        *self = Shared { parameters, first, second, control, round };
         Ok(())
     }
 

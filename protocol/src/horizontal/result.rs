@@ -99,7 +99,7 @@ impl JobResult {
     pub fn card(&self, from: &Provenance<'_>) -> Option<ModelCard> {
         let learned = self.learned()?;
         let mut card = ModelCard::new(&from.spec.job.name, learned.architecture.clone(), from.created);
-        card.encoder = serde_json::to_value(&learned.encoder).ok();
+        card.encoder = Some(learned.encoder.clone());
         card.job = from.job.to_string();
         card.federation = from.federation.to_owned();
         card.parties = from.parties.iter().map(ToString::to_string).collect();

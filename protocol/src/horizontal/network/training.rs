@@ -8,7 +8,7 @@ use haihe_models::network::{
     clipping::{self, MAGNITUDES},
     packed,
     robust::bucket_of,
-    strategy::{Server, Strategy},
+    strategy::{Shared, Strategy},
 };
 use haihe_privacy::{digest::Digest, secure_sum::Segment};
 use rand_chacha::ChaCha8Rng;
@@ -68,7 +68,7 @@ pub struct Training {
     most: u32,
     /// Only goods teach.
     goods_only: bool,
-    server: Server,
+    server: Shared,
     bounds: Vec<f64>,
     best: Option<Best>,
     /// One per round.
@@ -270,7 +270,7 @@ impl Training {
         }
         let groups = if matches!(options.strategy, Strategy::Scaffold { .. }) { 2 } else { 1 };
         let bounds = vec![options.clipping.start; groups * shared_tensors(&architecture, options).len()];
-        let server = Server::begin(&options.strategy, parameters)?;
+        let server = Shared::begin(&options.strategy, parameters)?;
         let most = options.rounds.most;
         Ok(Self {
             rows,
