@@ -206,9 +206,9 @@ impl Shared {
             _ => 0.0,
         };
         let (first, second, control) = (vec![0.0; first], vec![floor; second], vec![0.0; control]);
-        let server = Shared { parameters, first, second, control, round: 0 };
-        server.check(strategy)?;
-        Ok(server)
+        let shared = Shared { parameters, first, second, control, round: 0 };
+        shared.check(strategy)?;
+        Ok(shared)
     }
 
     /// Checks the lengths of a state that was read back.

@@ -68,7 +68,7 @@ pub struct Training {
     most: u32,
     /// Only goods teach.
     goods_only: bool,
-    server: Shared,
+    shared: Shared,
     bounds: Vec<f64>,
     best: Option<Best>,
     /// One per round.
@@ -270,7 +270,7 @@ impl Training {
         }
         let groups = if matches!(options.strategy, Strategy::Scaffold { .. }) { 2 } else { 1 };
         let bounds = vec![options.clipping.start; groups * shared_tensors(&architecture, options).len()];
-        let server = Shared::begin(&options.strategy, parameters)?;
+        let shared = Shared::begin(&options.strategy, parameters)?;
         let most = options.rounds.most;
         Ok(Self {
             rows,
@@ -278,7 +278,7 @@ impl Training {
             architecture,
             most,
             goods_only: false,
-            server,
+            shared,
             bounds,
             best: None,
             history: Vec::new(),
@@ -296,12 +296,12 @@ impl Training {
 
     /// The current parameters.
     pub fn parameters(&self) -> &[f32] {
-        &self.server.parameters
+        &self.shared.parameters
     }
 
     /// The shared control variates; empty without SCAFFOLD.
     pub(super) fn control(&self) -> &[f32] {
-        &self.server.control
+        &self.shared.control
     }
 
     /// Factor of the local learning rate in this round.
@@ -341,7 +341,7 @@ impl Training {
             let control: Option<Vec<f64>> = (parts.groups == 2).then(|| {
                 updates.iter().skip(parts.update()).map(|c| if whole > 0.0 { c / whole } else { 0.0 }).collect()
             });
-            self.server.step(&options.strategy, &padded(mean, &self.architecture), control.as_deref())?;
+            self.shared.step(&options.strategy, &padded(mean, &self.architecture), control.as_deref())?;
             self.bounds = clipping::bounds(magnitudes, task.bounds.len(), &options.clipping, &task.bounds);
         }
         let validation_loss = figures.validation_loss;
@@ -392,7 +392,7 @@ impl Training {
 
     fn keep_best(&mut self, figures: &RoundFigures) {
         if self.best.as_ref().is_none_or(|best| figures.validation_loss < best.loss) {
-            let parameters = self.server.parameters.clone();
+            let parameters = self.shared.parameters.clone();
             self.best = Some(Best { number: figures.number, loss: figures.validation_loss, parameters });
         }
     }
