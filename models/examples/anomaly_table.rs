@@ -142,7 +142,11 @@ fn grow(
     let mut sizes = Vec::new();
     loop {
         sizes.push(plan.layout());
-        let counts = parties.iter().zip(keys).map(|(d, k)| plan.counts(&d.table, k)).collect::<std::result::Result<Vec<_>, _>>()?;
+        let counts = parties
+            .iter()
+            .zip(keys)
+            .map(|(d, k)| plan.counts(&d.table, k))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
         match plan.absorb(&added(&counts))? {
             Grown::More(next) => plan = *next,
             Grown::Done(forest) => return Ok((forest, sizes)),
@@ -172,7 +176,14 @@ fn against(found: &[[f64; 4]], reference: [f64; 2]) -> String {
     let mark = |k: usize| if mean(k) < reference[k] - 0.01 { "-" } else { " " };
     format!(
         "{:.4} ({:.3}){} {:.4} ({:.3}){} grid {:.5} {:.5}",
-        mean(0), reference[0], mark(0), mean(1), reference[1], mark(1), most(2), most(3)
+        mean(0),
+        reference[0],
+        mark(0),
+        mean(1),
+        reference[1],
+        mark(1),
+        most(2),
+        most(3)
     )
 }
 
@@ -199,12 +210,8 @@ fn read(folder: &Path, name: &str) -> Result<Data> {
         Ok(csv::Reader::from_reader(GzDecoder::new(File::open(folder.join(file))?)))
     };
     let mut rows = open(format!("{name}.csv.gz"))?;
-    let specs: Vec<ColumnSpec> = rows
-        .headers()?
-        .iter()
-        .skip(2)
-        .map(|n| ColumnSpec { name: n.to_owned(), kind: ColumnKind::Numeric })
-        .collect();
+    let specs: Vec<ColumnSpec> =
+        rows.headers()?.iter().skip(2).map(|n| ColumnSpec { name: n.to_owned(), kind: ColumnKind::Numeric }).collect();
     let (mut ids, mut label) = (Vec::new(), Vec::new());
     let mut values: Vec<Vec<f64>> = vec![Vec::new(); specs.len()];
     for record in rows.records() {
