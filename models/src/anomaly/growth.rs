@@ -199,7 +199,7 @@ impl ForestPlan {
             return Err(StatisticsError::Length { expected, found }.into());
         }
         // No tree can hold more rows than fit its counter.
-        if let Some(index) = sum.iter().position(|&c| !(c >= 0.0 && c < 4e9 && libm::floor(c) == c)) {
+        if let Some(index) = sum.iter().position(|&c| !((0.0..4e9).contains(&c) && libm::floor(c) == c)) {
             return Err(StatisticsError::NotACount { index, value: sum[index] }.into());
         }
         let mut rest = sum;

@@ -145,7 +145,7 @@ impl Margins {
 
     /// Checks what came from outside.
     pub fn check(&self) -> Result<(), AnomalyError> {
-        let count = |c: f64| c >= 0.0 && c <= 9.0e15 && libm::floor(c) == c;
+        let count = |c: f64| (0.0..=9.0e15).contains(&c) && libm::floor(c) == c;
         intact(count(self.rows) && self.rows >= 1.0, "rows is no count")?;
         intact((1..=100_000).contains(&self.columns.len()), "1 to 100000 columns")?;
         for column in &self.columns {
