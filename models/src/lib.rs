@@ -20,6 +20,8 @@
 //!
 //! The keys by which parties recognise the same firm are read in [`firm`].
 //!
+//! Anomalies from sums of counts, by tail statistics or an isolation forest, are in [`anomaly`].
+//!
 //! Networks, whose parameters a federation averages, are in [`network`].
 //!
 //! Files that leave the federation, of networks and scorecards, are in [`files`].

@@ -44,12 +44,12 @@ pub struct ForestOptions {
 impl Default for ForestOptions {
     fn default() -> Self {
         ForestOptions {
-            trees: 100,
+            trees: 200,
             sample: 256,
             levels: 0,
             extra_sums: 2,
-            node_counts: 96,
-            groups: 32,
+            node_counts: 192,
+            groups: 64,
             sum_counts: 2_000_000,
             seed: 1,
             population: Population::All,
@@ -66,7 +66,9 @@ impl ForestOptions {
         rule(self.extra_sums <= 16, "extra_sums", "0 to 16")?;
         rule((4..=256).contains(&self.groups), "groups", "4 to 256")?;
         rule((self.groups..=4096).contains(&self.node_counts), "node_counts", "groups to 4096")?;
-        rule((10_000..=50_000_000).contains(&self.sum_counts), "sum_counts", "10000 to 50000000")
+        // At most sample / 3 nodes of a tree have three rows, and each asks for four counts at least.
+        let least = 2 * self.trees * self.sample as usize;
+        rule((least..=50_000_000).contains(&self.sum_counts), "sum_counts", "2 * trees * sample to 50000000")
     }
 
     fn height(&self) -> u32 {
@@ -158,8 +160,6 @@ impl ForestPlan {
         self.sums
     }
 
-    /// Upper bound of one entry of the next sum: the rows that a tree can hold.
-    ///
     /// Local half of the next sum: rows of the subsamples per open node, column and group. `keys` has one number per row of
     /// the table: [`row_keys`], or identifiers that mean the same in every party.
     pub fn counts(&self, table: &Table, keys: &[u64]) -> Result<Vec<f64>, AnomalyError> {
@@ -203,7 +203,7 @@ impl ForestPlan {
             return Err(StatisticsError::Length { expected, found }.into());
         }
         // No tree can hold more rows than fit its counter.
-        if let Some(index) = sum.iter().position(|&c| !(c >= 0.0 && c < 4e9 && libm::floor(c) == c)) {
+        if let Some(index) = sum.iter().position(|&c| !((0.0..4e9).contains(&c) && libm::floor(c) == c)) {
             return Err(StatisticsError::NotACount { index, value: sum[index] }.into());
         }
         let mut rest = sum;
@@ -384,8 +384,8 @@ fn occupied_range(axis: &Axis) -> (u16, u16) {
 }
 
 /// Ends of at most `groups` groups of the cells of a range: all cells where they are few enough, else half of the ends
-/// equally far apart on the axis (a split is drawn evenly there), half with equally many rows between them (for what
-/// outliers have pushed together).
+/// equally far apart on the axis (a split is drawn evenly there), half by the rows of the population (for what outliers have
+/// pushed together), closer in the tails, because the outermost occupied group is the end of the range.
 fn group_ends(axis: &Axis, (first, last): (u16, u16), groups: usize) -> Vec<u16> {
     let cells = usize::from(last - first);
     if cells < groups {
@@ -399,12 +399,15 @@ fn group_ends(axis: &Axis, (first, last): (u16, u16), groups: usize) -> Vec<u16>
     ends.extend((1..=even).map(|k| within(axis.cell(low + (high - low) * (k as f64 / (even + 1) as f64)))));
     let rows = &axis.counts[first..=last];
     let (total, parts) = (rows.iter().sum::<f64>(), groups - even);
+    // Shares whose log-odds are equally far apart, from one row to all but one.
+    let widest = libm::log((total - 1.0).max(2.0));
+    let share = |k: usize| 1.0 / (1.0 + libm::exp(-widest * (2.0 * k as f64 / parts as f64 - 1.0)));
     let (mut seen, mut k) = (0.0, 1usize);
     for (i, count) in rows.iter().enumerate() {
         seen += count;
-        if k < parts && seen >= total * k as f64 / parts as f64 {
+        if k < parts && seen >= total * share(k) {
             ends.push(within(first + i));
-            while k < parts && seen >= total * k as f64 / parts as f64 {
+            while k < parts && seen >= total * share(k) {
                 k += 1;
             }
         }

@@ -19,12 +19,16 @@ pub enum Population {
 /// Most edges of one column: every coarse cell occupied, each with a gap in front, and the heaviest divided.
 const MOST_EDGES: usize = 2 * CoarseGrid::CELLS + 8192;
 
+/// A coarse cell is divided into no more than this: parts 2^-10 of the value wide.
+const MOST_PARTS: usize = 128;
+
 /// Cells for [`Margins`] from the summed [`crate::grid::profile`].
 ///
 /// Three things matter for anomalies, and quantile cells have none of them. The tails: every occupied coarse cell stays a cell of
 /// its own, so that the outermost rows are not lumped together. The gaps: where coarse cells are empty, the gap is a cell of its
-/// own (empty in training), so that lengths on the axis are known. The bulk: the heaviest cells are halved, again and again, as
-/// long as there are fewer than `cells`; halving keeps whole numbers apart. The first and the last cell are empty in training.
+/// own (empty in training), so that lengths on the axis are known. The bulk: by turns the heaviest and the widest cells are
+/// halved, as long as there are fewer than `cells`; halving keeps whole numbers apart. The first and the last cell are beyond
+/// all train rows.
 pub fn grids(specs: &[ColumnSpec], profile: &[f64], cells: usize) -> Result<Vec<ColumnGrid>, AnomalyError> {
     super::rule((2..=4096).contains(&cells), "cells", "2 to 4096")?;
     let profile = ProfileLayout::new(specs).read(profile)?;
@@ -38,14 +42,14 @@ pub fn grids(specs: &[ColumnSpec], profile: &[f64], cells: usize) -> Result<Vec<
 
 fn edges(coarse: &[f64], cells: usize) -> Vec<f64> {
     let occupied: Vec<(usize, f64)> = coarse.iter().copied().enumerate().filter(|&(_, n)| n > 0.0).collect();
-    let mut parts = vec![1usize; occupied.len()];
-    let mut used = occupied.len();
-    loop {
+    let (mut parts, mut used) = (vec![1usize; occupied.len()], occupied.len());
+    // By turns the part with the most rows and the widest part.
+    for turn in 0.. {
         let mut best: Option<(usize, f64)> = None;
         for (i, &(cell, count)) in occupied.iter().enumerate() {
-            let share = count / parts[i] as f64;
-            // Beyond 64 parts a part is as wide as a value of 10 bits: no finer, or constant columns would eat the budget.
-            if cell != CoarseGrid::ZERO && parts[i] < 64 && best.is_none_or(|(_, s)| share > s) {
+            let (lower, upper) = ends(cell);
+            let share = if turn % 2 == 0 { count } else { upper - lower } / parts[i] as f64;
+            if cell != CoarseGrid::ZERO && parts[i] < MOST_PARTS && best.is_none_or(|(_, s)| share > s) {
                 best = Some((i, share));
             }
         }
@@ -141,7 +145,7 @@ impl Margins {
 
     /// Checks what came from outside.
     pub fn check(&self) -> Result<(), AnomalyError> {
-        let count = |c: f64| c >= 0.0 && c <= 9.0e15 && libm::floor(c) == c;
+        let count = |c: f64| (0.0..=9.0e15).contains(&c) && libm::floor(c) == c;
         intact(count(self.rows) && self.rows >= 1.0, "rows is no count")?;
         intact((1..=100_000).contains(&self.columns.len()), "1 to 100000 columns")?;
         for column in &self.columns {

@@ -20,7 +20,7 @@ mod margins;
 mod score;
 mod tails;
 
-pub use forest::{Forest, ForestColumn, ForestKind, Node, Tree};
+pub use forest::{Forest, ForestColumn, ForestKind, Node, Split, Tree};
 pub use growth::{ForestOptions, ForestPlan, Grown, row_keys};
 pub use margins::{Margin, Margins, Population, grids};
 pub use score::{AnomalyGrid, Driver, Levels, Thresholds, drivers, threshold};

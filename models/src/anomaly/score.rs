@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 /// Cells for scores that begin at 0 and have no upper end: tail sums, reconstruction errors, and a forest's shares too.
 ///
-/// 256 equal cells per octave from 2^-16 to 2^16, clamped outside: a cell is at most 0.4 % wide, and needs no knowledge of
+/// 1024 equal cells per octave from 2^-12 to 2^12, clamped outside: a cell is at most 0.1 % wide, and needs no knowledge of
 /// the scores beforehand. Cells are counted from the highest scores down, as [`ScoreHistogram`] has bad rows first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnomalyGrid;
 
 impl AnomalyGrid {
-    const BITS: u32 = 8;
-    const OCTAVES: usize = 32;
-    const FIRST: u64 = (1023 - 16) << Self::BITS;
+    const BITS: u32 = 10;
+    const OCTAVES: usize = 24;
+    const FIRST: u64 = (1023 - 12) << Self::BITS;
     /// Number of cells.
     pub const CELLS: usize = Self::OCTAVES << Self::BITS;
 

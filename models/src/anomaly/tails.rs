@@ -25,14 +25,15 @@ pub enum Missing {
     Rate,
 }
 
-/// How tails become scores.
+/// How the tails of the columns become one score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sum {
     /// The paper's: the largest of O_left, O_right and O_auto.
     #[default]
     Largest,
-    /// Per column the larger of both tails, then summed.
+    /// Per column the larger of both tails, then summed: for rows that are extreme to the left in one column and to the right
+    /// in another.
     PerColumn,
 }
 
@@ -40,11 +41,11 @@ pub enum Sum {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TailOptions {
-    /// Cells that the heaviest part of a numeric column is divided into; tails are not counted.
+    /// Cells of a numeric column, for [`super::grids`].
     pub cells: usize,
     /// What a missing value adds.
     pub missing: Missing,
-    /// Experiment.
+    /// How the tails become one score.
     pub sum: Sum,
 }
 
@@ -164,7 +165,7 @@ impl Tails {
         Ok((side, sums[side]))
     }
 
-    /// O_left, O_right and O_auto of one column.
+    /// What one column adds to O_left, O_right and O_auto, and its larger tail.
     fn tails(&self, table: &Table, row: usize, column: usize) -> [f64; 4] {
         let tail = &self.columns[column];
         let cell = match (&table.columns[column], &self.margins.columns[column].grid) {
