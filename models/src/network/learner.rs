@@ -1,8 +1,11 @@
 //! What a party does with a network on its own rows.
 
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::Architecture;
+use super::plain::Plain;
+use super::{Architecture, Objective};
 
 /// Encoded rows. `Debug` shows the shape only.
 #[derive(Clone, Default, PartialEq)]
@@ -55,8 +58,14 @@ impl Examples {
         {
             return Err(LearnerError::Lengths { steps: *steps });
         }
-        if self.x.iter().any(|v| !v.is_finite()) {
-            return Err(LearnerError::NotFinite { what: "an input" });
+        check_finite(&self.x, "an input")
+    }
+
+    /// [`Self::check`], and that a credit network has labels to learn from.
+    pub fn check_labelled(&self, architecture: &Architecture) -> Result<(), LearnerError> {
+        self.check(architecture)?;
+        if architecture.objective() == Objective::Credit && self.y.iter().any(|y| !(0.0..=1.0).contains(y)) {
+            return Err(LearnerError::Option { option: "a label", allowed: "1 (bad) or 0 (good)" });
         }
         Ok(())
     }
@@ -201,6 +210,80 @@ pub trait Learner: Send {
         firms: Option<&[u32]>,
         clip: f64,
     ) -> Result<(Vec<f64>, u64), LearnerError>;
+}
+
+/// Code that trains and applies a network.
+///
+/// # Errors
+/// A shape that is refused, or [`LearnerError::NoTorch`] for what needs libtorch in a program without it. To apply an LSTM
+/// without training it, [`Plain::forward_only`] is enough.
+pub fn learner(backend: Backend, architecture: Architecture) -> Result<Box<dyn Learner>, LearnerError> {
+    architecture.validate()?;
+    match backend {
+        Backend::Plain => Ok(Box::new(Plain::new(architecture)?)),
+        #[cfg(feature = "torch")]
+        Backend::Any | Backend::Torch => Ok(Box::new(super::torch::Torch::new(architecture)?)),
+        #[cfg(not(feature = "torch"))]
+        Backend::Any => Ok(Box::new(Plain::new(architecture)?)),
+        #[cfg(not(feature = "torch"))]
+        Backend::Torch => Err(LearnerError::NoTorch { what: "backend `torch`" }),
+    }
+}
+
+/// Puts rows into the order of one epoch and cuts it into batches of `batch_rows` (0: one batch), the last one shorter. All
+/// backends draw their batches here.
+///
+/// The order is a Fisher-Yates shuffle: for `i` from the last place down to 1, places `i` and `floor(u (i + 1) / 2^32)` are
+/// swapped, with `u` the next 32-bit word of ChaCha8, seeded by `seed_from_u64(seed)`, on stream `epoch` (the first epoch is 0).
+/// `rows` comes in ascending order; at most `2^32` rows.
+pub fn batches(rows: &mut [usize], batch_rows: usize, seed: u64, epoch: u32) -> core::slice::Chunks<'_, usize> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(u64::from(epoch));
+    for place in (1..rows.len()).rev() {
+        // The product stays below 2^64 and the other place below `place + 1`.
+        let other = (u64::from(rng.next_u32()) * (place as u64 + 1)) >> 32;
+        rows.swap(place, other as usize);
+    }
+    let size = if batch_rows == 0 { rows.len() } else { batch_rows };
+    rows.chunks(size.max(1))
+}
+
+/// The rows that an epoch learns from, ascending: all but the `floor(trim * rows)` with the highest loss, where of equal losses
+/// the later row goes first. `predictions` are what [`Learner::predict`] gives at the epoch's start; the loss of a credit network
+/// counts a bad once, whatever the bads' weight, so that a heavy weight does not turn every bad into an outlier.
+pub fn kept_rows(objective: Objective, predictions: &[f32], y: &[f32], trim: f32) -> Vec<usize> {
+    let rows = predictions.len();
+    let out = ((rows as f32 * trim) as usize).min(rows);
+    if out == 0 {
+        return (0..rows).collect();
+    }
+    let loss = |row: usize| match objective {
+        Objective::Credit => credit_loss(predictions[row], y.get(row).copied().unwrap_or_default(), 1.0).0,
+        Objective::Reconstruction => predictions[row],
+    };
+    let mut ranked: Vec<(f32, usize)> = (0..rows).map(|row| (loss(row), row)).collect();
+    ranked.select_nth_unstable_by(out - 1, |a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+    let mut kept: Vec<usize> = ranked[out..].iter().map(|r| r.1).collect();
+    kept.sort_unstable();
+    kept
+}
+
+/// Binary cross-entropy of one row, `w y ln(1 + e^-z) + (1 - y) ln(1 + e^z)` with `z` the log-odds of bad and `w` the bads'
+/// weight, and its slope by `z`. Neither overflows.
+pub fn credit_loss(log_odds: f32, y: f32, bad_weight: f32) -> (f32, f32) {
+    let e = (-log_odds.abs()).exp();
+    let (rest, least) = (e.ln_1p(), 1.0 / (1.0 + e));
+    // P(bad) and P(good), the smaller one without cancellation.
+    let (bad, good) = if log_odds >= 0.0 { (least, e * least) } else { (e * least, least) };
+    let (as_bad, as_good) = (rest + (-log_odds).max(0.0), rest + log_odds.max(0.0));
+    let w = bad_weight * y;
+    (w * as_bad + (1.0 - y) * as_good, (1.0 - y) * bad - w * good)
+}
+
+/// Refuses NaN and infinities. Without an early end within a piece, so that it keeps up with memory.
+pub(crate) fn check_finite(values: &[f32], what: &'static str) -> Result<(), LearnerError> {
+    let finite = |piece: &[f32]| piece.iter().fold(true, |all, v| all & v.is_finite());
+    if values.chunks(256).all(finite) { Ok(()) } else { Err(LearnerError::NotFinite { what }) }
 }
 
 /// Why a network cannot be trained or applied.

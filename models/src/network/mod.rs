@@ -7,10 +7,13 @@
 use serde::{Deserialize, Serialize};
 
 pub mod architecture;
+mod descent;
 pub mod learner;
+pub mod plain;
 
 pub use architecture::{Activation, Architecture, TensorSpec};
-pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optimiser, Trained};
+pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optimiser, Trained, learner};
+pub use plain::Plain;
 
 /// What a network is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
