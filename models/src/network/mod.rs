@@ -10,10 +10,14 @@ pub mod architecture;
 mod descent;
 pub mod learner;
 pub mod plain;
+#[cfg(feature = "torch")]
+pub mod torch;
 
 pub use architecture::{Activation, Architecture, TensorSpec};
 pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optimiser, Trained, learner};
 pub use plain::Plain;
+#[cfg(feature = "torch")]
+pub use torch::Torch;
 
 /// What a network is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
