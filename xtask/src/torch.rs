@@ -17,6 +17,8 @@ const VERSION: &str = "2.13.0";
 const SERIES: &str = "2.13.";
 /// What the wheels take while they are downloaded (pip keeps a copy meanwhile) and unpacked.
 const SPACE: u64 = 1_600_000_000;
+/// Where the loader looks for libraries first.
+const SEARCH: &str = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
 const ELSEWHERE: &str = "set LIBTORCH to a libtorch 2.13.0";
 
 /// A file of the package index. The sums are those of the files that this project was tested with.
@@ -71,8 +73,10 @@ const PLATFORM: [&str; 14] = [
 pub fn libtorch(workspace: &Workspace, print: bool) -> Result<()> {
     let folder = fetch(workspace)?;
     if print {
-        for (name, value) in variables(&folder)? {
-            println!("export {name}='{}'", value.replace('\'', r"'\''"));
+        for (name, value) in variables(&folder, &[])? {
+            // The shell's own search path follows, not that of cargo, which this program runs under.
+            let others = if name == SEARCH { format!("${{{SEARCH}:+:${SEARCH}}}") } else { String::new() };
+            println!("export {name}='{}'{others}", value.replace('\'', r"'\''"));
         }
     } else {
         say(&format!("libtorch {} is in {}", version(&folder)?, folder.display()));
@@ -88,7 +92,8 @@ pub fn environment(workspace: &Workspace) -> Result<Vec<(String, String)>> {
             "libtorch {VERSION} is not there: run `cargo xtask libtorch` (a download of 540 MB, once), or {ELSEWHERE}"
         );
     };
-    variables(&folder)
+    let others = env::var_os(SEARCH).unwrap_or_default();
+    variables(&folder, &env::split_paths(&others).collect::<Vec<_>>())
 }
 
 /// The folder of libtorch: the one that LIBTORCH names, else that of the cache; `None` if it must be fetched first.
@@ -205,16 +210,14 @@ fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// What to set for a libtorch in this folder.
-fn variables(folder: &Path) -> Result<Vec<(String, String)>> {
+/// What to set for a libtorch in this folder; `others` are searched for libraries after it.
+fn variables(folder: &Path, others: &[PathBuf]) -> Result<Vec<(String, String)>> {
     let text =
         |path: &Path| path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()));
-    let search = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
     let lib = folder.join("lib");
-    let others = env::var_os(search).unwrap_or_default();
-    let others = env::split_paths(&others).filter(|other| *other != lib && !other.as_os_str().is_empty());
-    let paths = env::join_paths([lib.clone()].into_iter().chain(others)).context("a library path holds a separator")?;
-    let mut variables = vec![("LIBTORCH".to_owned(), text(folder)?), (search.to_owned(), text(Path::new(&paths))?)];
+    let others = others.iter().filter(|other| **other != lib && !other.as_os_str().is_empty());
+    let paths = env::join_paths([&lib].into_iter().chain(others)).context("a library path holds a separator")?;
+    let mut variables = vec![("LIBTORCH".to_owned(), text(folder)?), (SEARCH.to_owned(), text(Path::new(&paths))?)];
     // torch-sys takes only the first of the series; its patches keep the interface.
     if version(folder)? != VERSION {
         variables.push(("LIBTORCH_BYPASS_VERSION_CHECK".to_owned(), "1".to_owned()));
@@ -298,13 +301,13 @@ mod tests {
             "from typing import Optional\n__version__ = '2.13.1+cu130'\ndebug = False\n",
         );
         assert_eq!(version(&folder).expect("read"), "2.13.1");
-        let set = variables(&folder).expect("set");
+        let set = variables(&folder, &["/a".into(), folder.join("lib")]).expect("set");
         assert_eq!(set[0], ("LIBTORCH".to_owned(), folder.to_str().expect("UTF-8").to_owned()));
-        assert!(set[1].1.starts_with(folder.join("lib").to_str().expect("UTF-8")), "{set:?}");
+        assert_eq!(set[1].1, format!("{}:/a", folder.join("lib").display()));
         assert_eq!(set[2].0, "LIBTORCH_BYPASS_VERSION_CHECK");
         libtorch_of(&folder, "build-version", "2.13.0+cpu\n");
         assert_eq!(version(&folder).expect("read"), "2.13.0");
-        assert_eq!(variables(&folder).expect("set").len(), 2);
+        assert_eq!(variables(&folder, &[]).expect("set").len(), 2);
         assert!(!complete(&folder), "it has no libraries");
         remove(&folder).expect("removed");
     }
