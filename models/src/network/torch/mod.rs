@@ -72,7 +72,7 @@ impl Torch {
     ) -> Result<(f64, Vec<f32>), TchError> {
         let batch = Batch::of(&self.architecture, examples, rows)?;
         let leaves = pass::leaves(&self.tensors, parameters, true)?;
-        let through = pass::forward(&self.architecture, &leaves, &batch)?;
+        let through = pass::forward(&self.architecture, &leaves, &batch, false)?;
         let losses = pass::losses(self.architecture.objective(), &through, &batch, bad_weight)?;
         let loss = losses.f_mean(tch::Kind::Float)?;
         let gradient = pass::gradient(&loss, &self.tensors, &leaves)?;
@@ -101,7 +101,7 @@ impl Torch {
             let mut values = Vec::new();
             for rows in all.chunks(ROWS) {
                 let batch = Batch::of(&self.architecture, examples, rows)?;
-                values.extend(of(&pass::forward(&self.architecture, &leaves, &batch)?, &batch)?);
+                values.extend(of(&pass::forward(&self.architecture, &leaves, &batch, false)?, &batch)?);
             }
             Ok(values)
         })
@@ -111,7 +111,7 @@ impl Torch {
     fn row_gradients(&self, parameters: &[f32], examples: &Examples, rows: &[usize]) -> Result<Vec<f32>, TchError> {
         let batch = Batch::of(&self.architecture, examples, rows)?;
         let leaves = pass::leaves(&self.tensors, parameters, true)?;
-        let through = pass::forward(&self.architecture, &leaves, &batch)?;
+        let through = pass::forward(&self.architecture, &leaves, &batch, true)?;
         let losses = pass::losses(self.architecture.objective(), &through, &batch, 1.0)?;
         pass::row_gradients(&through, &losses, &self.tensors)
     }

@@ -48,6 +48,7 @@ struct Product {
 pub(super) struct Pass {
     /// `[rows, outputs]`.
     pub(super) output: Tensor,
+    /// All of them, or those of the dense layers only.
     products: Vec<Product>,
 }
 
@@ -60,14 +61,25 @@ pub(super) fn leaves(specs: &[TensorSpec], parameters: &[f32], gradients: bool) 
     specs.iter().map(leaf).collect()
 }
 
-/// Through the whole network.
-pub(super) fn forward(architecture: &Architecture, leaves: &[Tensor], batch: &Batch) -> Result<Pass, TchError> {
+/// Through the whole network. With `each`, a way back for [`row_gradients`] is kept, which costs an LSTM twice the time.
+pub(super) fn forward(
+    architecture: &Architecture,
+    leaves: &[Tensor],
+    batch: &Batch,
+    each: bool,
+) -> Result<Pass, TchError> {
     let mut products = Vec::new();
     let output = match architecture {
         Architecture::Lstm { steps, channels, statics, hidden, .. } => {
             let series = (*steps * *channels) as i64;
             let x = batch.x.f_narrow(1, 0, series)?.f_reshape([batch.rows, *steps as i64, *channels as i64])?;
-            let state = lstm(&leaves[..4], &x, &batch.lengths, *hidden as i64, &mut products)?;
+            let start = Tensor::f_zeros([batch.rows, *hidden as i64], (Kind::Float, Device::Cpu))?;
+            let states = if each {
+                steps_of_lstm(&leaves[..4], &x, start, &mut products)?
+            } else {
+                lstm(&leaves[..4], &x, start)?
+            };
+            let state = last_states(&states, &batch.lengths)?;
             let statics = batch.x.f_narrow(1, series, *statics as i64)?;
             let input = Tensor::f_cat(&[state, statics], 1)?;
             dense(leaves, 4, input, Activation::Relu, &mut products)?
@@ -101,22 +113,26 @@ fn dense(
     Ok(input)
 }
 
-/// The state of each row's LSTM after its last step (Hochreiter & Schmidhuber 1997, with forget gates; gates in PyTorch's order:
-/// input, forget, cell, output); zero for a series without steps. `x` is `[rows, steps, channels]`.
-fn lstm(
+/// `[rows, steps, hidden]`: the states of an LSTM after each step. `x` is `[rows, steps, channels]`.
+fn lstm(leaves: &[Tensor], x: &Tensor, start: Tensor) -> Result<Tensor, TchError> {
+    let start = start.f_unsqueeze(0)?;
+    let weights: Vec<&Tensor> = leaves.iter().collect();
+    // With biases, one layer, no dropout, for gradients, in one direction, rows first.
+    let (states, ..) = x.f_lstm(&[&start, &start], &weights, true, 1, 0.0, true, false, true)?;
+    Ok(states)
+}
+
+/// The same step by step (Hochreiter & Schmidhuber 1997, with forget gates; gates in PyTorch's order: input, forget, cell, output).
+fn steps_of_lstm(
     leaves: &[Tensor],
     x: &Tensor,
-    lengths: &[i64],
-    hidden: i64,
+    start: Tensor,
     products: &mut Vec<Product>,
 ) -> Result<Tensor, TchError> {
-    let rows = lengths.len() as i64;
-    let zero = || Tensor::f_zeros([rows, hidden], (Kind::Float, Device::Cpu));
-    let (mut h, mut c) = (zero()?, zero()?);
-    let inputs = x.f_unbind(1)?;
+    let (mut h, mut c) = (start.shallow_clone(), start);
     let driven = x.f_linear(&leaves[0], Some(&leaves[2]))?.f_unbind(1)?;
-    let mut states = Vec::with_capacity(inputs.len());
-    for (input, driven) in inputs.into_iter().zip(driven) {
+    let mut states = Vec::with_capacity(driven.len());
+    for (input, driven) in x.f_unbind(1)?.into_iter().zip(driven) {
         let z = driven.f_add(&h.f_linear(&leaves[1], Some(&leaves[3]))?)?;
         let gates = z.f_chunk(4, 1)?;
         let [i, f, g, o] = &gates[..] else { return Err(TchError::Shape("an LSTM has four gates".to_owned())) };
@@ -127,11 +143,17 @@ fn lstm(
         states.push(next.shallow_clone());
         h = next;
     }
+    Tensor::f_stack(&states, 1)
+}
+
+/// `[rows, hidden]`: the state after each row's last step; zero for a series without steps.
+fn last_states(states: &Tensor, lengths: &[i64]) -> Result<Tensor, TchError> {
+    let (rows, _, hidden) = states.size3()?;
     let last: Vec<i64> = lengths.iter().map(|&length| (length - 1).max(0)).collect();
     let last = Tensor::f_from_slice(&last)?.f_reshape([rows, 1, 1])?.f_expand([rows, 1, hidden], false)?;
     let there: Vec<f32> = lengths.iter().map(|&length| if length > 0 { 1.0 } else { 0.0 }).collect();
     let there = Tensor::f_from_slice(&there)?.f_reshape([rows, 1])?;
-    Tensor::f_stack(&states, 1)?.f_gather(1, &last, false)?.f_squeeze_dim(1)?.f_mul(&there)
+    states.f_gather(1, &last, false)?.f_squeeze_dim(1)?.f_mul(&there)
 }
 
 /// `[rows]`: the loss of each row; a bad's counts `bad_weight` times.
@@ -162,7 +184,7 @@ pub(super) fn gradient(loss: &Tensor, specs: &[TensorSpec], leaves: &[Tensor]) -
     Ok(flat)
 }
 
-/// `rows * parameters`: the gradient of each row's loss by itself. One way back through the network gives the gradients with
+/// `rows * parameters`: the gradient of each row's loss by itself, of a pass that was made for it. One way back through the network gives the gradients with
 /// respect to the sums `z` of all rows, each of which depends on its own row only (Goodfellow 2015, "Efficient per-example gradient
 /// computations").
 pub(super) fn row_gradients(pass: &Pass, losses: &Tensor, specs: &[TensorSpec]) -> Result<Vec<f32>, TchError> {
