@@ -1,6 +1,6 @@
 //! Dense networks in plain Rust: training, prediction and clipped gradients; LSTMs can be applied, not trained.
 //!
-//! Rows go through the layers in blocks of [`BLOCK`], whatever the batch, in buffers that stay from step to step. The same
+//! Rows go through the layers in blocks of 256, whatever the batch, in buffers that stay from step to step. The same
 //! program on the same machine gives the same bits; another processor may round otherwise (its products fuse and its
 //! exponentials differ), so nothing that two parties must agree on may come from here.
 
