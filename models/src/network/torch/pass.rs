@@ -48,7 +48,7 @@ struct Product {
 pub(super) struct Pass {
     /// `[rows, outputs]`.
     pub(super) output: Tensor,
-    /// All of them, or those of the dense layers only.
+    /// All of them if the pass was made for single rows' gradients, else those of the dense layers.
     products: Vec<Product>,
 }
 
