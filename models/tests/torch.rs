@@ -235,7 +235,7 @@ fn what_lies_behind_the_end_of_a_series_does_not_matter() {
         row[3 * length as usize..15].fill(3e38);
     }
     assert_ne!(examples, other);
-    // Weights above 1, with which the largest numbers become infinities, and their differences no numbers.
+    // Weights above 1, by which the largest numbers become infinities.
     let start: Vec<f32> = architecture.initial(13).iter().map(|w| 8.0 * w).collect();
     let mut torch = torch(&architecture);
     let options = LocalTraining { batch_rows: 16, optimiser: Optimiser::Adam, ..LocalTraining::default() };
