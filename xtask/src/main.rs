@@ -10,6 +10,7 @@ mod process;
 mod reference;
 mod rules;
 mod test;
+mod torch;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -111,6 +112,15 @@ enum Task {
         #[arg(long)]
         no_run: bool,
     },
+    /// Fetch libtorch 2.13.0 (CPU), which the feature `torch` needs, into $XDG_CACHE_HOME/haihe: 540 MB to download, 480 MB to keep
+    ///
+    /// All checkouts share it, and nothing is downloaded if it is there, or if LIBTORCH names a libtorch 2.13.0 of your own.
+    /// `eval "$(cargo xtask libtorch --env)"` sets a shell up to build with `--features torch` and run by hand.
+    Libtorch {
+        /// Print the variables to set
+        #[arg(long)]
+        env: bool,
+    },
     /// Compare with other programs, each in a Python environment of its own: the scorecard of the demo with an independent fit by
     /// scikit-learn, and ONNX files with what ONNX Runtime makes of them
     Reference {
@@ -150,6 +160,7 @@ fn run(task: Task) -> Result<()> {
         Task::Fuzz { target, seconds } => fuzz::fuzz(&workspace, target.as_deref(), seconds),
         Task::Attacks { seed, quick, write } => attacks::attacks(&workspace, seed, quick, write),
         Task::Rules { no_run } => rules::rules(&workspace, !no_run),
+        Task::Libtorch { env } => torch::libtorch(&workspace, env),
         Task::Reference { only } => reference::reference(&workspace, only),
     }
 }

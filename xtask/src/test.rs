@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::{
     build::PACKAGES,
     process::{Workspace, say, step, works},
+    torch,
 };
 
 /// Builds what the tests need and runs them; `extra` goes to the test runner.
@@ -26,8 +27,22 @@ pub fn test(workspace: &Workspace, extra: &[String]) -> Result<()> {
         let mut tests = workspace.cargo(["test", "--locked", "--tests"]);
         step("tests", tests.args(PACKAGES).args(extra))?;
     }
+    if extra.is_empty() {
+        networks(workspace)?;
+    }
     say("skipped: the comparison with scikit-learn, which needs Python packages (`cargo xtask reference`)");
     say("skipped: the benchmarks and their tests, which build tfhe (`cargo xtask bench secure-sum`)");
     say("all tests passed");
     Ok(())
+}
+
+/// The tests of what is built with libtorch, if it is there: they compare it with the plain backend.
+fn networks(workspace: &Workspace) -> Result<()> {
+    if torch::installed(workspace)?.is_none() {
+        say("skipped: the tests of networks on libtorch, which is not there (`cargo xtask libtorch`)");
+        return Ok(());
+    }
+    let mut tests = workspace.cargo(["test", "--locked", "--package", "haihe-models", "--features", "torch"]);
+    tests.args(["--test", "torch"]).envs(torch::environment(workspace)?);
+    step("tests of networks on libtorch", &mut tests)
 }

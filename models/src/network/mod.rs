@@ -16,6 +16,8 @@ pub mod plain;
 pub mod robust;
 pub mod schedule;
 pub mod strategy;
+#[cfg(feature = "torch")]
+pub mod torch;
 
 pub use architecture::{Activation, Architecture, TensorSpec};
 pub use encoding::{Channel, Encoder, EncodingError, EncodingKind, EncodingOptions, Input};
@@ -23,6 +25,8 @@ pub use learner::{Backend, Examples, Learner, LearnerError, LocalTraining, Optim
 pub use plain::Plain;
 pub use schedule::Schedule;
 pub use strategy::{Shared, Strategy, StrategyError};
+#[cfg(feature = "torch")]
+pub use torch::Torch;
 
 /// What a network is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
