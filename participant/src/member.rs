@@ -476,7 +476,7 @@ impl Member {
         let layout = task.layout(&job_spec, parties, guaranteed)?;
         let memory = self.memory_before(job, &spec.previous)?;
         let mut kept = None;
-        let perform = || {
+        let mut perform = || {
             let done = plan.perform(&job_spec, &Rows { table, party: index, parties, memory: memory.as_deref() })?;
             kept = done.memory;
             Ok(done.vector)

@@ -51,12 +51,7 @@ pub fn learn(
         let failed = |source| TwinError::Step { step, source: Box::new(source) };
         let mut sum: Vec<f64> = Vec::new();
         for (index, ((_, table), memory)) in tables.iter().zip(&mut memories).enumerate() {
-            let rows = Rows {
-                table,
-                party: index as u32,
-                parties: tables.len() as u32,
-                memory: memory.as_deref(),
-            };
+            let rows = Rows { table, party: index as u32, parties: tables.len() as u32, memory: memory.as_deref() };
             let done = plan.perform(spec, &rows).map_err(failed)?;
             if done.memory.is_some() {
                 *memory = done.memory;
@@ -72,7 +67,8 @@ pub fn learn(
         match next {
             Next::Continue(next) => plan = *next,
             Next::Finished(json) => {
-                let result = JobResult::read(spec, &json).ok_or_else(|| TwinError::Result("it has no sums".to_owned()))?;
+                let result =
+                    JobResult::read(spec, &json).ok_or_else(|| TwinError::Result("it has no sums".to_owned()))?;
                 return result.map_err(|e| TwinError::Result(e.to_string()));
             }
         }

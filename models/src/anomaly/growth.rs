@@ -76,7 +76,7 @@ impl ForestOptions {
     }
 }
 
-/// Keys for the rows of one party that numbers its rows alone: which of them a tree takes, nobody else can tell.
+/// Keys for the rows of one party that numbers its rows alone: which of them a tree takes follows from the seed and their places, and says nothing of what is in them.
 pub fn row_keys(party_seed: u64, rows: usize) -> Vec<u64> {
     (0..rows as u64).map(|row| hash(&[party_seed, row])).collect()
 }

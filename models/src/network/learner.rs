@@ -168,7 +168,7 @@ impl core::fmt::Debug for Trained {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Backend {
-    /// libtorch if this program was built with it, else the dense layers of this crate.
+    /// libtorch for LSTMs, the dense layers of this crate for the rest: on one core they are faster.
     #[default]
     Any,
     /// The dense layers of this crate: everything but LSTMs.
@@ -223,11 +223,13 @@ pub trait Learner: Send {
 pub fn learner(backend: Backend, architecture: Architecture) -> Result<Box<dyn Learner>, LearnerError> {
     architecture.validate()?;
     match backend {
-        Backend::Plain => Ok(Box::new(Plain::new(architecture)?)),
         #[cfg(feature = "torch")]
-        Backend::Any | Backend::Torch => Ok(Box::new(super::torch::Torch::new(architecture)?)),
-        #[cfg(not(feature = "torch"))]
-        Backend::Any => Ok(Box::new(Plain::new(architecture)?)),
+        Backend::Any if matches!(architecture, Architecture::Lstm { .. }) => {
+            Ok(Box::new(super::torch::Torch::new(architecture)?))
+        }
+        Backend::Any | Backend::Plain => Ok(Box::new(Plain::new(architecture)?)),
+        #[cfg(feature = "torch")]
+        Backend::Torch => Ok(Box::new(super::torch::Torch::new(architecture)?)),
         #[cfg(not(feature = "torch"))]
         Backend::Torch => Err(LearnerError::NoTorch { what: "backend `torch`" }),
     }

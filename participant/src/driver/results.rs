@@ -3,7 +3,8 @@
 use haihe_models::{
     anomaly::Driver,
     export::{scorecard_csv, scorecard_json},
-    files::{FileError, onnx, weights},
+    files::{FileError, ModelCard, onnx, weights},
+    network::learner::learner,
     table::Split,
 };
 use haihe_protocol::horizontal::{
@@ -50,13 +51,14 @@ impl Worker {
         if let Some(note) = self.member.last_checkpoint(&self.job)? {
             folder.write("checkpoint.txt", note)?;
         }
-        match &result {
+        let card = match &result {
             JobResult::Scorecard(result) => {
                 folder.write("scorecard.json", scorecard_json(&result.scorecard).map_err(|e| unreadable(&e))?)?;
                 folder.write("scorecard.csv", scorecard_csv(&result.scorecard))?;
+                None
             }
             JobResult::Network(_) | JobResult::Anomaly(_) => self.write_network(&folder, &spec, &result, transcript)?,
-        }
+        };
         if let Err(error) = self.ensure_data().await {
             // The shared result is kept all the same; what the own data would have added is said to be missing.
             tracing::error!(job = %self.job.short(), %error, "own.json is not written");
@@ -65,7 +67,7 @@ impl Worker {
         // own.json last: its presence says that everything is there.
         let own = match &result {
             JobResult::Scorecard(result) => own_scorecard(&folder, &spec, result, loaded)?,
-            JobResult::Network(result) => self.own_network(&spec, result, loaded)?,
+            JobResult::Network(result) => self.own_network(&folder, &spec, (result, card), loaded)?,
             JobResult::Anomaly(result) => own_anomalies(&folder, &spec, result, loaded)?,
         };
         folder.write("own.json", own)
@@ -77,7 +79,7 @@ impl Worker {
         spec: &JobSpec,
         result: &JobResult,
         transcript: &Digest,
-    ) -> Result<(), StepError> {
+    ) -> Result<Option<ModelCard>, StepError> {
         let parties = self.member.parties(&self.job)?;
         let created = jiff::Timestamp::from_millisecond(i64::try_from(now().0).unwrap_or_default());
         let from = Provenance {
@@ -88,20 +90,35 @@ impl Worker {
             created: &created.map_err(|e| unreadable(&e))?.to_string(),
             transcript,
         };
-        let (Some(card), Some(learned)) = (result.card(&from), result.learned()) else { return Ok(()) };
+        let (Some(card), Some(learned)) = (result.card(&from), result.learned()) else { return Ok(None) };
         let failed = |e: FileError| unreadable(&e);
         folder.write("model-card.json", pretty(&card)?)?;
         folder.write("model.safetensors", weights::write(&card, &learned.parameters).map_err(failed)?)?;
-        folder.write("model.onnx", onnx::write(&card, &learned.parameters).map_err(failed)?)
+        folder.write("model.onnx", onnx::write(&card, &learned.parameters).map_err(failed)?)?;
+        Ok(Some(card))
     }
 
     /// The own customers under the shared network, under the own version, and under a network trained alone.
-    fn own_network(&self, spec: &JobSpec, result: &NetworkResult, loaded: &Loaded) -> Result<Vec<u8>, StepError> {
+    fn own_network(
+        &self,
+        folder: &Folder,
+        spec: &JobSpec,
+        (result, card): (&NetworkResult, Option<ModelCard>),
+        loaded: &Loaded,
+    ) -> Result<Vec<u8>, StepError> {
         let Some(options) = &spec.network else { return Err(unreadable(&"the job trains no network")) };
         let parties = self.member.parties(&self.job)?;
         let party = parties.iter().position(|p| p == self.participant.party()).unwrap_or_default() as u32;
         let memory = self.member.memory(&self.job)?;
         let rows = Rows { table: &loaded.table, party, parties: parties.len() as u32, memory: memory.as_deref() };
+        let mut learner =
+            learner(options.rounds.backend, result.network.architecture.clone()).map_err(|e| unreadable(&e))?;
+        let own = network::own_version(options, &result.network, &rows, &mut *learner).map_err(|e| unreadable(&e))?;
+        if let (Some(parameters), Some(card)) = (own, card) {
+            let card =
+                ModelCard { name: format!("{}: own version of {}", card.name, self.participant.party()), ..card };
+            folder.write("own.safetensors", weights::write(&card, &parameters).map_err(|e| unreadable(&e))?)?;
+        }
         pretty(&network::local_result(options, &result.network, &rows).map_err(|e| unreadable(&e))?)
     }
 }

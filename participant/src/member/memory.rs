@@ -37,7 +37,7 @@ impl Record {
             Some(Some(memory.to_vec()))
         };
         let (before, after) = (next()?, next()?);
-        rest.is_empty().then(|| Self { previous: Digest(*previous), before, after })
+        rest.is_empty().then(|| Self { previous: Digest::from_bytes(*previous), before, after })
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn records_survive_a_round_trip_and_damage_is_noticed() {
-        let previous = Digest([7; 32]);
+        let previous = Digest::from_bytes([7; 32]);
         for (before, after) in [(None, Some(vec![1, 2, 3])), (Some(vec![]), Some(vec![9; 100])), (Some(vec![4]), None)]
         {
             let bytes = Record { previous, before: before.clone(), after: after.clone() }.to_bytes();

@@ -108,7 +108,8 @@ impl JobResult {
         card.transcript = from.transcript.to_hex();
         let (rows, figures) = match self {
             JobResult::Network(result) => {
-                card.intended_use = "Ranks firms by the risk of default; log-odds of bad. Decisions stay with people.".to_owned();
+                card.intended_use =
+                    "Ranks firms by the risk of default; log-odds of bad. Decisions stay with people.".to_owned();
                 card.limits = LIMITS.to_owned();
                 let ranking = result.evaluation.test.ranking.iter();
                 (result.rows, ranking.flat_map(|r| [("test AUC", r.auc), ("test KS", r.ks)]).collect::<Vec<_>>())
@@ -117,8 +118,9 @@ impl JobResult {
                 card.intended_use = "Points out firms that differ from the others, for people to look at.".to_owned();
                 card.limits = LIMITS.to_owned();
                 let t = &result.thresholds;
-                card.thresholds =
-                    [("general", t.general), ("serious", t.serious), ("critical", t.critical)].map(|(n, v)| (n.to_owned(), v)).into();
+                card.thresholds = [("general", t.general), ("serious", t.serious), ("critical", t.critical)]
+                    .map(|(n, v)| (n.to_owned(), v))
+                    .into();
                 let auroc = result.test.ranking.iter().map(|r| ("test AUROC", r.auc));
                 (result.rows, auroc.chain(result.test.average_precision.map(|v| ("test AUPRC", v))).collect())
             }

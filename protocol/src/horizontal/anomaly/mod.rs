@@ -17,13 +17,13 @@ use haihe_models::{
         AnomalyError, Driver, Forest, ForestOptions, Levels, Population, TailOptions, Tails, Thresholds, drivers,
     },
     metrics::{MetricsError, Ranking, ScoreHistogram},
-    network::learner::learner,
+    network::{EncodingKind, learner::learner},
     scorecard::Warning,
     table::Table,
 };
 use serde::{Deserialize, Serialize};
 
-use super::network::{Learned, NetworkError, NetworkOptions};
+use super::network::{Learned, MAX_SUM, NetworkError, NetworkOptions};
 use crate::{
     id::PartyId,
     job::{JobProblem, JobSpec},
@@ -178,8 +178,26 @@ impl AnomalyOptions {
         if let Some(e) = self.tails.as_ref().and_then(|t| t.validate().err()) {
             option("anomaly.tails", e.to_string());
         }
-        if let Some(e) = self.forest.as_ref().and_then(|f| f.validate().err()) {
-            option("anomaly.forest", e.to_string());
+        if let Some(forest) = &self.forest {
+            if let Err(e) = forest.validate() {
+                option("anomaly.forest", e.to_string());
+            }
+            if forest.sum_counts > MAX_SUM {
+                option(
+                    "anomaly.forest",
+                    format!("sum_counts = {} is out of range: at most {MAX_SUM}", forest.sum_counts),
+                );
+            }
+            if forest.population != Population::All && forest.population != self.population {
+                option("anomaly.forest", "population stands in [anomaly], for all methods".to_owned());
+            }
+        }
+        let woe = self.autoencoder.as_ref().is_some_and(|a| a.encoding.kind == EncodingKind::Woe);
+        if woe && self.goods_only() {
+            option(
+                "anomaly.autoencoder.encoding",
+                "kind = \"woe\" needs bads, and population = \"good\" has none".to_owned(),
+            );
         }
         if spec.privacy.is_some() {
             option("anomaly", "cannot be learned with [privacy] yet".to_owned());

@@ -17,7 +17,7 @@ use crate::{
     horizontal::{
         Performed, Rows, Summary,
         network::{
-            MAX_SUM, NetworkError, NetworkOptions, Parts, TrainTask, Trained, Training, counts, encoder_summary,
+            MAX_SUM, NetworkError, NetworkOptions, Parts, Start, TrainTask, Trained, Training, counts, encoder_summary,
             profile_segments, profile_summary, summary, train,
         },
     },
@@ -296,7 +296,10 @@ impl Plan {
                 .enumerate()
                 .map(|(i, c)| if i % 2 == 1 && options.goods_only() { 0.0 } else { *c })
                 .collect();
-            let encoder = Encoder::learn(columns, grids, &normal, &network.encoding, &network.binning);
+            let encoder = match network.start.as_ref().and_then(Start::encoder) {
+                Some(encoder) => Ok(encoder),
+                None => Encoder::learn(columns, grids, &normal, &network.encoding, &network.binning),
+            };
             let rows = if options.goods_only() { self.rows - self.bads } else { self.rows };
             let training = Training::begin(network, encoder.map_err(NetworkError::from)?, rows)?;
             let training = Box::new(training.of_goods(options.goods_only()));

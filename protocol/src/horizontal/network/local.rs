@@ -225,11 +225,19 @@ impl Training {
             magnitudes.extend(clipping::one_hot(&visit.control, &tensors));
             clipped += clipping::clip(&mut visit.control, &tensors, controls);
         }
-        let put =
-            |slots: &mut [f64], values: &[f32]| slots.iter_mut().zip(values).for_each(|(s, v)| *s = f64::from(*v));
+        // A bound that is no f32 may lie just below the clipped value.
+        let put = |slots: &mut [f64], values: &[f32], bounds: &[f64]| {
+            for (tensor, bound) in tensors.iter().zip(bounds) {
+                let range = tensor.range();
+                let (Some(slots), Some(values)) = (slots.get_mut(range.clone()), values.get(range)) else { continue };
+                slots.iter_mut().zip(values).for_each(|(s, v)| *s = f64::from(*v).clamp(-bound, *bound));
+            }
+        };
         let from = bucket as usize * parts.update();
-        put(vector.get_mut(from..).unwrap_or(&mut []), &visit.update);
-        put(vector.get_mut(parts.update()..).unwrap_or(&mut []), &visit.control);
+        put(vector.get_mut(from..).unwrap_or(&mut []), &visit.update, own);
+        if !visit.control.is_empty() {
+            put(vector.get_mut(parts.update()..).unwrap_or(&mut []), &visit.control, controls);
+        }
         if let Some(slot) = said.weights.get_mut(bucket as usize) {
             *slot = weight;
         }
@@ -254,7 +262,7 @@ pub(super) struct OwnScores {
 }
 
 /// The own version of a network, if the job asks for one: the own head, further training, or both.
-pub(super) fn own_version(
+pub fn own_version(
     options: &NetworkOptions,
     learned: &Learned,
     rows: &Rows<'_>,

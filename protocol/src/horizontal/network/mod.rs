@@ -39,7 +39,7 @@ mod training;
 mod wide;
 
 pub use evaluation::{CreditEvaluation, OwnCustomers, PartyCredit, Population};
-pub use local::{Memory, local_result};
+pub use local::{Memory, local_result, own_version};
 pub use plan::{NetworkResult, Next, Plan, Task};
 pub use training::{Learned, RoundFigures, TrainTask, Training};
 pub use wide::Wide;
@@ -142,6 +142,25 @@ impl Model {
         };
         architecture.validate()?;
         Ok(architecture)
+    }
+
+    /// Checks the sizes that do not depend on the encoder, for about as many inputs as there are columns.
+    fn shape(&self, columns: usize) -> Result<(), LearnerError> {
+        let inputs = columns.max(1);
+        match self {
+            Model::Logistic {} => Architecture::Logistic { inputs },
+            Model::Mlp { hidden, activation } => {
+                Architecture::Mlp { inputs, hidden: hidden.clone(), activation: *activation }
+            }
+            Model::Autoencoder { hidden, activation } => {
+                let hidden = if hidden.is_empty() { vec![1] } else { hidden.clone() };
+                Architecture::Autoencoder { inputs, hidden, activation: *activation }
+            }
+            Model::Lstm { hidden, head } => {
+                Architecture::Lstm { steps: 1, channels: 1, statics: 0, hidden: *hidden, head: head.clone() }
+            }
+        }
+        .validate()
     }
 
     /// One word.
@@ -333,6 +352,19 @@ impl NetworkOptions {
         if let Err(e) = self.clipping.validate() {
             option("clipping", e.to_string());
         }
+        if let Err(e) = self.model.shape(spec.data.columns.len()) {
+            option("model", e.to_string());
+        }
+        let cut_off = |r: &RobustOptions| r.rule.tolerates(r.buckets as usize) == 0;
+        if self.robust.as_ref().is_some_and(cut_off) {
+            option(
+                "robust",
+                "the rule leaves out no bucket, or all of them: use more buckets, or a smaller cut".to_owned(),
+            );
+        }
+        if matches!((&self.model, self.rounds.backend), (Model::Lstm { .. }, Backend::Plain)) {
+            option("rounds", "backend = \"plain\" cannot train an LSTM: leave it out".to_owned());
+        }
         let autoencoder = matches!(self.model, Model::Autoencoder { .. });
         if autoencoder != anomaly {
             let detail =
@@ -372,12 +404,12 @@ impl NetworkOptions {
         range("rounds.value_bits", f64::from(rounds.value_bits), (12..=32).contains(&rounds.value_bits), "12 to 32");
         range("rounds.sample", rounds.sample, rounds.sample > 0.0 && rounds.sample <= 1.0, "above 0, at most 1");
         let parties = spec.job.parties.len() as u32;
-        let trained = self.sampled(parties);
+        let trained = self.sampled(spec.min_parties());
         range(
             "rounds.sample",
             rounds.sample,
             trained >= 2 || parties < 2,
-            "at least two parties must train in a round, else a sum is one party's update",
+            "at least two of job.min_parties must train in a round, else a sum is one party's update",
         );
         let cells = self.evaluation.cells;
         range("evaluation.cells", cells as f64, (10..=10_000).contains(&cells), "10 to 10000");
@@ -389,7 +421,7 @@ impl NetworkOptions {
         if let Some(robust) = &self.robust {
             let buckets = robust.buckets;
             // A bucket with one party would show its update.
-            let fits = buckets >= 3 && buckets.saturating_mul(2) <= trained.min(spec.min_parties());
+            let fits = buckets >= 3 && buckets.saturating_mul(2) <= trained;
             range("robust.buckets", f64::from(buckets), fits, "3 or more, with two training parties or more in each");
         }
     }

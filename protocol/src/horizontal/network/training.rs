@@ -337,10 +337,8 @@ impl Training {
         if task.train {
             let mean = self.mean_update(options, &parts, updates, &said)?;
             figures.update_norm = Some(libm::sqrt(mean.iter().map(|u| u * u).sum()));
-            let whole: f64 = said.weights.iter().sum();
-            let control: Option<Vec<f64>> = (parts.groups == 2).then(|| {
-                updates.iter().skip(parts.update()).map(|c| if whole > 0.0 { c / whole } else { 0.0 }).collect()
-            });
+            // Weights of all parties add up to 1, so this is the mean over all of them; those that did not train keep theirs.
+            let control = (parts.groups == 2).then(|| updates.get(parts.update()..).unwrap_or(&[]).to_vec());
             self.shared.step(&options.strategy, &padded(mean, &self.architecture), control.as_deref())?;
             self.bounds = clipping::bounds(magnitudes, task.bounds.len(), &options.clipping, &task.bounds);
         }
