@@ -54,6 +54,9 @@ pub struct Head {
     pub seed: u64,
     /// Whose rows.
     pub data: Data,
+    /// The monthly series, for jobs with `[data.series]`: one CSV or Parquet file per party, relative to the scenario.
+    #[serde(default)]
+    pub series: BTreeMap<PartyId, PathBuf>,
     /// A job file, relative to the scenario; without it, the rest of the scenario is the job.
     pub job: Option<PathBuf>,
     /// Compare with the pooled twin and with every party alone?
@@ -347,7 +350,9 @@ async fn scenario_tables(
             written.into_iter().map(|(p, f)| Ok((PartyId::new(p)?, f))).collect::<Result<_, PartyIdError>>()?
         }
     };
-    load_tables(spec, &files).await
+    let series = scenario.head.series.iter().map(|(party, file)| (party.clone(), beside(path, file))).collect();
+    let loaded = load_all(spec, &files, &series).await?;
+    Ok(loaded.into_iter().map(|(party, loaded)| (party, Arc::new(loaded.table))).collect())
 }
 
 /// Loads the rows that a job asks for from one file per party, as a participant does.
@@ -355,22 +360,33 @@ pub async fn load_tables(
     spec: &JobSpec,
     files: &[(PartyId, PathBuf)],
 ) -> Result<Vec<(PartyId, Arc<Table>)>, ScenarioError> {
-    let loaded = load_all(spec, files).await?;
+    let loaded = load_all(spec, files, &BTreeMap::new()).await?;
     Ok(loaded.into_iter().map(|(party, loaded)| (party, Arc::new(loaded.table))).collect())
 }
 
 /// The same for a vertical job: the rows with their keys.
 pub async fn load_firms(spec: &JobSpec, files: &[(PartyId, PathBuf)]) -> Result<Vec<(PartyId, Firms)>, ScenarioError> {
-    let loaded = load_all(spec, files).await?;
+    let loaded = load_all(spec, files, &BTreeMap::new()).await?;
     Ok(loaded.into_iter().map(|(party, l)| (party, Firms { keys: l.keys, table: l.table })).collect())
 }
 
-async fn load_all(spec: &JobSpec, files: &[(PartyId, PathBuf)]) -> Result<Vec<(PartyId, Loaded)>, ScenarioError> {
+async fn load_all(
+    spec: &JobSpec,
+    files: &[(PartyId, PathBuf)],
+    series: &BTreeMap<PartyId, PathBuf>,
+) -> Result<Vec<(PartyId, Loaded)>, ScenarioError> {
+    let view = |name: &str, path: &Path| ViewConfig {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        sql: None,
+        memory_mb: None,
+    };
     let mut all = Vec::with_capacity(files.len());
     for (party, path) in files {
         let Some(request) = DataRequest::of(spec, party) else { continue };
-        let view = ViewConfig { name: request.view.clone(), path: path.clone(), sql: None, memory_mb: None };
-        all.push((party.clone(), load(party.as_str(), &[view], Path::new(""), &request).await?));
+        let second = request.series.as_ref().zip(series.get(party)).map(|(series, path)| view(&series.view, path));
+        let views: Vec<ViewConfig> = [view(&request.view, path)].into_iter().chain(second).collect();
+        all.push((party.clone(), load(party.as_str(), &views, Path::new(""), &request).await?));
     }
     Ok(all)
 }

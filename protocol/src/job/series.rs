@@ -11,7 +11,7 @@ use haihe_models::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{JobProblem, JobSpec};
+use super::{JobProblem, JobSpec, MAX_COLUMNS};
 use crate::horizontal::network::Model;
 
 /// Most months of a series.
@@ -60,10 +60,11 @@ impl SeriesSpec {
     /// memory and one fault is told once.
     fn expanded(&self) -> Vec<Channel> {
         let mut seen = BTreeSet::new();
-        let steps = self.steps.min(MAX_STEPS);
+        let steps = self.steps.clamp(1, MAX_STEPS);
+        let most = MAX_CHANNELS.min(MAX_COLUMNS / steps as usize);
         let channels = self.channels.iter().filter(|name| named_well(name, MAX_CHANNEL_NAME) && seen.insert(*name));
         let columns = |name: &str| (0..steps).rev().map(|back| Self::column_name(name, back)).collect();
-        channels.take(MAX_CHANNELS).map(|name| Channel { name: name.clone(), columns: columns(name) }).collect()
+        channels.take(most).map(|name| Channel { name: name.clone(), columns: columns(name) }).collect()
     }
 
     /// Collects what is wrong. `main` is the name of the main view.
@@ -81,8 +82,11 @@ impl SeriesSpec {
             }
         };
         range("data.series.steps", f64::from(self.steps), (1..=MAX_STEPS).contains(&self.steps), "1 to 120");
-        let channels = self.channels.len();
+        let (channels, steps) = (self.channels.len(), self.steps as usize);
         range("the number of data.series.channels", channels as f64, (1..=MAX_CHANNELS).contains(&channels), "1 to 64");
+        let wide = if channels <= MAX_CHANNELS && self.steps <= MAX_STEPS { channels * steps } else { 0 };
+        let key = "data.series.steps times the number of channels";
+        range(key, wide as f64, wide <= MAX_COLUMNS, "at most 512, the most columns of a job");
         let mut option = |detail| found.push(JobProblem::Option { table: "data.series".to_owned(), detail });
         if self.view == main {
             let detail = "needs a view of its own: the main view has one row per key, the series one per key and month";
