@@ -429,4 +429,32 @@ mod tests {
         assert_eq!(job, toml::from_str(expected).expect("a job"));
         assert!(matches!(scenario.job(), Err(ScenarioError::Job(_) | ScenarioError::Syntax { .. })));
     }
+
+    #[tokio::test]
+    async fn every_party_may_have_a_second_file_with_its_months() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+        let (mut data, mut series) = (Vec::new(), Vec::new());
+        for party in ["x", "y", "z"] {
+            write(&format!("{party}.csv"), "id,y\na,0\nb,1\n");
+            write(&format!("{party}-months.csv"), "firm,month,n\nb,2020-02,7\nb,2020-01,6\n");
+            data.push(format!("{party} = \"{party}.csv\""));
+            series.push(format!("{party} = \"{party}-months.csv\""));
+        }
+        let job = "[job]\nname = \"n\"\nparties = [\"x\", \"y\", \"z\"]\n[data]\nview = \"firms\"\nkey = \"id\"\n\
+                   label = \"y\"\n[data.series]\nview = \"months\"\nkey = \"firm\"\nmonth = \"month\"\nsteps = 2\n\
+                   channels = [\"n\"]\n[scorecard]\n";
+        let head = format!("[scenario]\nname = \"s\"\nseed = 3\ndata = {{ {} }}\n", data.join(", "));
+        let path = folder.path().join("scenario.toml");
+        write("scenario.toml", &format!("{head}series = {{ {} }}\n{job}", series.join(", ")));
+        let scenario = Scenario::open(&path).expect("a scenario");
+        let spec = scenario.job().expect("a job");
+        let tables = scenario_tables(&path, &scenario, &spec).await.expect("tables");
+        assert_eq!(tables.len(), 3);
+        assert!(tables.iter().all(|(_, table)| table.specs == spec.data.columns && table.rows() == 2));
+        write("scenario.toml", &format!("{head}{job}"));
+        let without = Scenario::open(&path).expect("a scenario");
+        let error = scenario_tables(&path, &without, &spec).await.expect_err("no second file").to_string();
+        assert!(error.starts_with("x, view \"months\": there is no [[view]] of this name"), "{error}");
+    }
 }
