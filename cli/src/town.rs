@@ -207,6 +207,8 @@ fn toml_string(text: &str) -> String {
 /// A policy that accepts this job and no other; of a vertical job, also the scoring of firms with its model.
 fn policy(spec: &JobSpec, request: &DataRequest) -> String {
     let columns: Vec<String> = request.all_columns().iter().map(|column| toml_string(column)).collect();
+    let views = [&request.view].into_iter().chain(request.series.as_ref().map(|series| &series.view));
+    let views: Vec<String> = views.map(|view| toml_string(view)).collect();
     let (kinds, parties, bins, rest) = match &spec.vertical {
         None => {
             let bins = spec.scorecard.as_ref().map_or(1.0, |s| s.binning.min_bin_rows.max(1.0));
@@ -226,7 +228,7 @@ fn policy(spec: &JobSpec, request: &DataRequest) -> String {
          [columns]\nviews = [{}]\nallow = [{}]\n\n\
          [minimum]\nparties = {parties}\nrows = 100\nbin_rows = {bins}\nadversary = \"malicious\"\n\n\
          [results]\nown_metrics = true\n\n{rest}",
-        toml_string(&request.view),
+        views.join(", "),
         columns.join(", "),
     )
 }

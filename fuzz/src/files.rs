@@ -49,6 +49,9 @@ pub(crate) fn job(input: &[u8]) {
     }
 }
 
+const SERIES: &str = "[data.series]\nview = \"months\"\nkey = \"id\"\nmonth = \"month\"\nsteps = 3\nlast = \"2020-02\"\n\
+                      channels = [\"a\", \"b\"]\n";
+
 pub(crate) fn job_seeds() -> Vec<Vec<u8>> {
     let per_party = JOB.replace("cells = 10", "cells = 10, per_party = true\n");
     let all = [
@@ -56,6 +59,7 @@ pub(crate) fn job_seeds() -> Vec<Vec<u8>> {
         per_party,
         scene::job_of(&["bj", "he", "tj", "sx"], "min_parties = 3"),
         JOB.replace("[deadlines]", "[secure_sum]\nvalue_bits = 24\nadversary = \"semi-honest\"\n[deadlines]"),
+        JOB.replace("[deadlines]", &format!("{SERIES}[deadlines]")),
         format!("{JOB}local = {{ recalibrate = \"offset\" }}\n"),
     ];
     all.into_iter().map(String::into_bytes).collect()

@@ -56,7 +56,7 @@ pub const TARGETS: &[Target] = &[
     target("coordinator-wire", wire::coordinator, wire::coordinator_seeds, (64, 64)),
     target("participant-wire", wire::participant, wire::participant_seeds, (160, 64)),
     target("closed-round", wire::closed_round, wire::closed_round_seeds, (64, 64)),
-    target("job-file", files::job, files::job_seeds, (256, 256)),
+    target("job-file", files::job, files::job_seeds, (256, 1024)),
     target("config-files", files::configs, files::configs_seeds, (128, 256)),
     target("scorecard-file", files::scorecard, files::scorecard_seeds, (128, 256)),
     target("keys", files::keys, files::keys_seeds, (64, 64)),

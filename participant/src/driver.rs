@@ -33,7 +33,7 @@ use crate::{
     config::{ConfigError, ParticipantConfig, ViewConfig},
     link::{Address, Ask, Link, LinkError, Receipt},
     member::{BudgetError, Identity, Member, MemberError, Offer, SessionParts, affordable, most_aligned},
-    policy::{self, AlignmentRequest, Policy, PolicyError, PolicyRequest},
+    policy::{self, AlignmentRequest, Policy, PolicyError, PolicyRequest, ViewRequest},
     source::{DataRequest, Loaded, SourceError, load},
     vault::{DiskVault, private_folder, write_whole},
 };
@@ -168,7 +168,11 @@ impl Participant {
             kind: spec.kind().as_str().to_owned(),
             operator: by.map(str::to_owned),
             view: data.view.clone(),
-            columns: data.all_columns(),
+            columns: data.view_columns(),
+            series: data
+                .series
+                .as_ref()
+                .map(|series| ViewRequest { view: series.view.clone(), columns: series.all_columns() }),
             parties: spec.job.parties.len() as u64,
             min_contributors: u64::from(spec.min_parties()),
             min_bin_rows: smallest_bin(spec),

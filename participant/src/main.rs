@@ -95,6 +95,13 @@ async fn check(config: &ParticipantConfig, job: &std::path::Path, by: Option<&st
                 s.test_rows,
                 s.bad_rows
             );
+            if let Some(series) = &s.series {
+                println!(
+                    "series of view {:?}: {} rows, {} of them of firms that {:?} does not have, {} of months that the job \
+                     does not ask for; {} firms without any month",
+                    series.view, series.rows, series.unknown_rows, s.view, series.outside_rows, series.without_series
+                );
+            }
             ExitCode::SUCCESS
         }
         Err(objection) => {

@@ -35,8 +35,10 @@ pub struct PolicyRequest {
     pub operator: Option<String>,
     /// The view it reads.
     pub view: String,
-    /// Every column it reads: key, firm, label, split and features.
+    /// Every column it reads of this view: key, firm, label, split and features.
     pub columns: Vec<String>,
+    /// The second view that it reads, if it does.
+    pub series: Option<ViewRequest>,
     /// How many parties hold data in it.
     pub parties: u64,
     /// How many contributions make a sum that may be opened.
@@ -53,6 +55,15 @@ pub struct PolicyRequest {
     pub privacy: Option<(f64, f64)>,
     /// How it aligns firms with other parties', if it does.
     pub alignment: Option<AlignmentRequest>,
+}
+
+/// What a job wants of a second view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewRequest {
+    /// The view.
+    pub view: String,
+    /// Every column it reads of it: key, month and channels.
+    pub columns: Vec<String>,
 }
 
 /// What a vertical job wants of an alignment.
@@ -207,7 +218,10 @@ impl Policy {
     pub fn check(&self, request: &PolicyRequest) -> Result<(), Vec<Refusal>> {
         let mut refusals = Vec::new();
         self.check_accept(request, &mut refusals);
-        self.check_columns(request, &mut refusals);
+        self.check_view(&request.view, &request.columns, &mut refusals);
+        if let Some(ViewRequest { view, columns }) = &request.series {
+            self.check_view(view, columns, &mut refusals);
+        }
         self.check_minimum(request, &mut refusals);
         if request.per_party_evaluation && !self.own_metrics.value {
             refusals.push(Refusal::OwnMetrics { rule: self.rule(&self.own_metrics) });
@@ -242,8 +256,8 @@ impl Policy {
         }
     }
 
-    fn check_columns(&self, request: &PolicyRequest, refusals: &mut Vec<Refusal>) {
-        let view = request.view.clone();
+    fn check_view(&self, view: &str, columns: &[String], refusals: &mut Vec<Refusal>) {
+        let view = view.to_owned();
         if !self.views.value.contains(&view) {
             refusals.push(Refusal::View { view: view.clone(), rule: self.rule(&self.views) });
         }
@@ -251,7 +265,7 @@ impl Policy {
             Columns::Allow(list) => (list, true),
             Columns::Deny(list) => (list, false),
         };
-        let wrong = request.columns.iter().filter(|name| list.value.contains(*name) != listed_is_fine);
+        let wrong = columns.iter().filter(|name| list.value.contains(*name) != listed_is_fine);
         let columns: Vec<String> = wrong.cloned().collect();
         let rule = self.rule(list);
         match (columns.is_empty(), listed_is_fine) {

@@ -6,11 +6,14 @@
 //! value is counted here and not lost in a guess about types; Parquet keeps its types. Names are taken as they are written: `No_Emp`
 //! and `no_emp` are two columns, and names in any script need no quotes.
 //!
+//! A job may ask for a second view, with a row per firm and month (module `series`).
+//!
 //! What a load complains about is told all at once. A complaint has counts, column names and row numbers, never a value.
 
 mod answer;
 mod file;
 mod problem;
+mod series;
 mod values;
 
 #[cfg(test)]
@@ -29,6 +32,7 @@ use serde::Serialize;
 
 use crate::config::ViewConfig;
 pub use problem::{Problem, RowNumbers, Rows, SourceError};
+pub use series::{SeriesRequest, SeriesSummary};
 use values::{Levels, Numbers, Texts};
 
 /// What a query may use when the configuration says nothing, in MiB.
@@ -49,8 +53,10 @@ pub struct DataRequest {
     pub label: Option<String>,
     /// Which column says what a row is for; without it, every row is for training.
     pub split: Option<SplitColumn>,
-    /// The features.
+    /// The features in the view.
     pub columns: Vec<ColumnSpec>,
+    /// The second view; its columns follow those of the view.
+    pub series: Option<SeriesRequest>,
 }
 
 impl DataRequest {
@@ -71,7 +77,8 @@ impl DataRequest {
                 firm: data.firm.clone(),
                 label: Some(data.label.clone()),
                 split: split(&data.split),
-                columns: data.columns.clone(),
+                columns: data.main_columns().to_vec(),
+                series: data.series.as_ref().map(SeriesRequest::of),
             });
         };
         vertical.holder(party).map(|holder| Self {
@@ -81,11 +88,23 @@ impl DataRequest {
             label: holder.label.clone(),
             split: split(&holder.split),
             columns: holder.columns.clone(),
+            series: None,
         })
     }
 
-    /// Every column that is read, each once.
+    /// Every column that is read from either view, each once.
     pub fn all_columns(&self) -> Vec<String> {
+        let mut all = self.view_columns();
+        for column in self.series.iter().flat_map(SeriesRequest::all_columns) {
+            if !all.contains(&column) {
+                all.push(column);
+            }
+        }
+        all
+    }
+
+    /// Every column that is read from the first view.
+    pub fn view_columns(&self) -> Vec<String> {
         let texts = [&self.key].into_iter().chain(&self.label).chain(self.split.iter().map(|s| &s.column));
         let texts = texts.chain(self.firm_column());
         texts.chain(self.columns.iter().map(|c| &c.name)).cloned().collect()
@@ -144,6 +163,8 @@ pub struct DataSummary {
     pub bad_train_rows: u64,
     /// One entry per feature, in the order of the job.
     pub columns: Vec<ColumnSummary>,
+    /// The second view; `None` when the job does not ask.
+    pub series: Option<SeriesSummary>,
 }
 
 /// How complete a feature is.
@@ -164,11 +185,23 @@ pub async fn load(
     base_dir: &Path,
     request: &DataRequest,
 ) -> Result<Loaded, SourceError> {
-    let error = |rows, problems| SourceError { party: party.to_owned(), view: request.view.clone(), rows, problems };
-    let Some(view) = views.iter().find(|view| view.name == request.view) else {
-        let known = views.iter().map(|view| view.name.clone()).collect();
-        return Err(error(None, vec![Problem::UnknownView { known }]));
-    };
+    let main = load_main(party, views, base_dir, request).await;
+    let Some(asked) = &request.series else { return main };
+    match (main, series::read(party, views, base_dir, asked).await) {
+        (Ok(loaded), Ok(series)) => series.join(party, asked, loaded),
+        (Err(main), Err(series)) => Err(SourceError { series: Some(Box::new(series)), ..main }),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+    }
+}
+
+async fn load_main(
+    party: &str,
+    views: &[ViewConfig],
+    base_dir: &Path,
+    request: &DataRequest,
+) -> Result<Loaded, SourceError> {
+    let error = |rows, problems| SourceError::new(party, &request.view, rows, problems);
+    let view = find_view(views, &request.view).map_err(|unknown| error(None, vec![unknown]))?;
     let mut problems = asked_twice(request);
     let mut columns = Columns::new(request, RowNumbers::of(view));
     let read = answer::read(view, base_dir, &columns.names(), |name, array| columns.add(name, array)).await;
@@ -184,6 +217,11 @@ pub async fn load(
         Some(loaded) if problems.is_empty() => Ok(loaded),
         _ => Err(error(Some(rows.count), problems)),
     }
+}
+
+fn find_view<'a>(views: &'a [ViewConfig], name: &str) -> Result<&'a ViewConfig, Problem> {
+    let known = || views.iter().map(|view| view.name.clone()).collect();
+    views.iter().find(|view| view.name == name).ok_or_else(|| Problem::UnknownView { known: known() })
 }
 
 /// Columns that a job names more than once: as two features, or as a feature and the label. The key may name the firm.
@@ -317,6 +355,7 @@ fn summarise(request: &DataRequest, table: &Table, columns: Vec<ColumnSummary>) 
         bad_rows: count(&|bad, _| bad),
         bad_train_rows: count(&|bad, split| bad && split == Split::Train),
         columns,
+        series: None,
     }
 }
 

@@ -20,6 +20,12 @@ use crate::{
     vertical::{ScoringOptions, VerticalOptions},
 };
 
+mod series;
+#[cfg(test)]
+mod tests;
+
+pub use series::{MAX_CHANNELS, MAX_STEPS, Month, SeriesSpec};
+
 /// Largest job file, in bytes.
 pub const MAX_JOB_BYTES: usize = 1 << 20;
 
@@ -78,8 +84,19 @@ pub struct DataSpec {
     pub label: String,
     /// Column that says which rows are for testing; without it all rows are for training.
     pub split: Option<SplitSpec>,
-    /// Columns to learn from.
+    /// Columns to learn from. [`JobSpec::parse`] adds those of `series` at the end.
+    #[serde(default)]
     pub columns: Vec<ColumnSpec>,
+    /// A second view, with a row per firm and month.
+    pub series: Option<SeriesSpec>,
+}
+
+impl DataSpec {
+    /// The columns that are in the main view: all but those of the series.
+    pub fn main_columns(&self) -> &[ColumnSpec] {
+        let wide = self.series.as_ref().map(SeriesSpec::columns).unwrap_or_default();
+        self.columns.strip_suffix(wide.as_slice()).unwrap_or(&self.columns)
+    }
 }
 
 /// Which rows are for training and which for testing.
@@ -232,7 +249,7 @@ pub enum JobProblem {
         max: usize,
     },
     /// Too many columns.
-    #[error("data.columns has {got} entries; at most {max} are accepted")]
+    #[error("the job has {got} columns, a series one per channel and month; at most {max} are accepted")]
     TooManyColumns {
         /// Number of columns.
         got: usize,
@@ -265,12 +282,13 @@ pub const MAX_COLUMNS: usize = 512;
 pub const MAX_LEVELS: usize = 4096;
 
 impl JobSpec {
-    /// Reads and checks a job file; returns every problem found.
+    /// Reads and checks a job file; returns every problem found. What it returns may be written and read again: it stays the same.
     pub fn parse(text: &str) -> Result<Self, Vec<JobProblem>> {
         if text.len() > MAX_JOB_BYTES {
             return Err(vec![JobProblem::TooLarge { got: text.len(), max: MAX_JOB_BYTES }]);
         }
-        let spec: JobSpec = toml::from_str(text).map_err(|e| vec![JobProblem::Syntax(e.to_string())])?;
+        let mut spec: JobSpec = toml::from_str(text).map_err(|e| vec![JobProblem::Syntax(e.to_string())])?;
+        spec.expand_series();
         let problems = spec.problems();
         if problems.is_empty() { Ok(spec) } else { Err(problems) }
     }
@@ -462,6 +480,9 @@ impl JobSpec {
     }
 
     fn column_problems(&self, found: &mut Vec<JobProblem>) {
+        if let Some(series) = &self.data.series {
+            series.problems(&self.data.view, found);
+        }
         let columns = &self.data.columns;
         if columns.is_empty() {
             found.push(JobProblem::NoColumns);

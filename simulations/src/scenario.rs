@@ -54,6 +54,9 @@ pub struct Head {
     pub seed: u64,
     /// Whose rows.
     pub data: Data,
+    /// The monthly series, for jobs with `[data.series]`: one CSV or Parquet file per party, relative to the scenario.
+    #[serde(default)]
+    pub series: BTreeMap<PartyId, PathBuf>,
     /// A job file, relative to the scenario; without it, the rest of the scenario is the job.
     pub job: Option<PathBuf>,
     /// Compare with the pooled twin and with every party alone?
@@ -347,7 +350,9 @@ async fn scenario_tables(
             written.into_iter().map(|(p, f)| Ok((PartyId::new(p)?, f))).collect::<Result<_, PartyIdError>>()?
         }
     };
-    load_tables(spec, &files).await
+    let series = scenario.head.series.iter().map(|(party, file)| (party.clone(), beside(path, file))).collect();
+    let loaded = load_all(spec, &files, &series).await?;
+    Ok(loaded.into_iter().map(|(party, loaded)| (party, Arc::new(loaded.table))).collect())
 }
 
 /// Loads the rows that a job asks for from one file per party, as a participant does.
@@ -355,22 +360,33 @@ pub async fn load_tables(
     spec: &JobSpec,
     files: &[(PartyId, PathBuf)],
 ) -> Result<Vec<(PartyId, Arc<Table>)>, ScenarioError> {
-    let loaded = load_all(spec, files).await?;
+    let loaded = load_all(spec, files, &BTreeMap::new()).await?;
     Ok(loaded.into_iter().map(|(party, loaded)| (party, Arc::new(loaded.table))).collect())
 }
 
 /// The same for a vertical job: the rows with their keys.
 pub async fn load_firms(spec: &JobSpec, files: &[(PartyId, PathBuf)]) -> Result<Vec<(PartyId, Firms)>, ScenarioError> {
-    let loaded = load_all(spec, files).await?;
+    let loaded = load_all(spec, files, &BTreeMap::new()).await?;
     Ok(loaded.into_iter().map(|(party, l)| (party, Firms { keys: l.keys, table: l.table })).collect())
 }
 
-async fn load_all(spec: &JobSpec, files: &[(PartyId, PathBuf)]) -> Result<Vec<(PartyId, Loaded)>, ScenarioError> {
+async fn load_all(
+    spec: &JobSpec,
+    files: &[(PartyId, PathBuf)],
+    series: &BTreeMap<PartyId, PathBuf>,
+) -> Result<Vec<(PartyId, Loaded)>, ScenarioError> {
+    let view = |name: &str, path: &Path| ViewConfig {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        sql: None,
+        memory_mb: None,
+    };
     let mut all = Vec::with_capacity(files.len());
     for (party, path) in files {
         let Some(request) = DataRequest::of(spec, party) else { continue };
-        let view = ViewConfig { name: request.view.clone(), path: path.clone(), sql: None, memory_mb: None };
-        all.push((party.clone(), load(party.as_str(), &[view], Path::new(""), &request).await?));
+        let second = request.series.as_ref().zip(series.get(party)).map(|(series, path)| view(&series.view, path));
+        let views: Vec<ViewConfig> = [view(&request.view, path)].into_iter().chain(second).collect();
+        all.push((party.clone(), load(party.as_str(), &views, Path::new(""), &request).await?));
     }
     Ok(all)
 }
@@ -412,5 +428,33 @@ mod tests {
         let expected = "[job]\nname = \"b\"\nparties = [\"x\"]\n[deadlines]\nattempts = 2\n";
         assert_eq!(job, toml::from_str(expected).expect("a job"));
         assert!(matches!(scenario.job(), Err(ScenarioError::Job(_) | ScenarioError::Syntax { .. })));
+    }
+
+    #[tokio::test]
+    async fn every_party_may_have_a_second_file_with_its_months() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+        let (mut data, mut series) = (Vec::new(), Vec::new());
+        for party in ["x", "y", "z"] {
+            write(&format!("{party}.csv"), "id,y\na,0\nb,1\n");
+            write(&format!("{party}-months.csv"), "firm,month,n\nb,2020-02,7\nb,2020-01,6\n");
+            data.push(format!("{party} = \"{party}.csv\""));
+            series.push(format!("{party} = \"{party}-months.csv\""));
+        }
+        let job = "[job]\nname = \"n\"\nparties = [\"x\", \"y\", \"z\"]\n[data]\nview = \"firms\"\nkey = \"id\"\n\
+                   label = \"y\"\n[data.series]\nview = \"months\"\nkey = \"firm\"\nmonth = \"month\"\nsteps = 2\n\
+                   channels = [\"n\"]\n[scorecard]\n";
+        let head = format!("[scenario]\nname = \"s\"\nseed = 3\ndata = {{ {} }}\n", data.join(", "));
+        let path = folder.path().join("scenario.toml");
+        write("scenario.toml", &format!("{head}series = {{ {} }}\n{job}", series.join(", ")));
+        let scenario = Scenario::open(&path).expect("a scenario");
+        let spec = scenario.job().expect("a job");
+        let tables = scenario_tables(&path, &scenario, &spec).await.expect("tables");
+        assert_eq!(tables.len(), 3);
+        assert!(tables.iter().all(|(_, table)| table.specs == spec.data.columns && table.rows() == 2));
+        write("scenario.toml", &format!("{head}{job}"));
+        let without = Scenario::open(&path).expect("a scenario");
+        let error = scenario_tables(&path, &without, &spec).await.expect_err("no second file").to_string();
+        assert!(error.starts_with("x, view \"months\": there is no [[view]] of this name"), "{error}");
     }
 }

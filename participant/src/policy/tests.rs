@@ -10,6 +10,7 @@ fn request() -> PolicyRequest {
         operator: Some("pilot-operator".to_owned()),
         view: "loans".to_owned(),
         columns: ["loan_id", "y", "set", "no_emp"].map(str::to_owned).to_vec(),
+        series: None,
         parties: 3,
         min_contributors: 3,
         min_bin_rows: 20,
@@ -211,6 +212,31 @@ fn a_deny_list_opens_the_rest_of_the_view() {
           to accept the job take it off that list, otherwise the operator takes it out of the job"
         ]
     );
+}
+
+#[test]
+fn a_second_view_is_checked_like_the_first() {
+    let columns = ["loan_id", "month", "paid"].map(str::to_owned).to_vec();
+    let monthly = || Some(ViewRequest { view: "monthly".to_owned(), columns: columns.clone() });
+    assert_eq!(
+        refusals(&sample(), |r| r.series = monthly()),
+        [
+            "the job reads the view \"monthly\", which policy.toml line 10 ([columns] views) does not list; \
+             to accept it add \"monthly\" there, otherwise the operator names a view that we offer",
+            "the job reads the columns \"month\", \"paid\" of the view \"monthly\", which policy.toml line 13 \
+             ([columns] allow) does not list; to accept the job add them there, otherwise the operator takes them out of the job"
+        ]
+    );
+    let wider = SAMPLE.replace("views = [\"loans\"]", "views = [\"loans\", \"monthly\"]");
+    let codes = |policy: &str| {
+        let request = PolicyRequest { series: monthly(), ..request() };
+        let refused = Policy::parse(policy).expect("a policy").check(&request);
+        refused.map_err(|refusals| refusals.iter().map(Refusal::code).collect::<Vec<_>>())
+    };
+    assert_eq!(codes(&wider), Err(vec!["policy_columns_not_allowed"]));
+    let allowed = wider.replace("\"loan_id\",", "\"loan_id\", \"month\", \"paid\",");
+    assert_eq!(codes(&allowed), Ok(()));
+    assert_eq!(codes(&allowed.replace("\"monthly\"", "\"weekly\"")), Err(vec!["policy_view"]));
 }
 
 #[test]

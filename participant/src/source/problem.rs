@@ -22,12 +22,19 @@ pub struct SourceError {
     pub rows: Option<u64>,
     /// All that was found, at least one.
     pub problems: Vec<Problem>,
+    /// What was found in the second view, if that cannot be used either.
+    pub series: Option<Box<SourceError>>,
 }
 
 impl SourceError {
+    pub(super) fn new(party: &str, view: &str, rows: Option<u64>, problems: Vec<Problem>) -> Self {
+        SourceError { party: party.to_owned(), view: view.to_owned(), rows, problems, series: None }
+    }
+
     /// Short names of the problems, without any count or name of ours.
     pub fn codes(&self) -> Vec<&'static str> {
-        self.problems.iter().map(Problem::code).collect()
+        let series = self.series.iter().flat_map(|series| series.codes());
+        self.problems.iter().map(Problem::code).chain(series).collect()
     }
 }
 
@@ -42,12 +49,13 @@ impl fmt::Display for SourceError {
             None => {}
         }
         match self.problems.as_slice() {
-            [only] => write!(f, ": {only}"),
+            [only] => write!(f, ": {only}")?,
             several => {
                 write!(f, ": {} problems", several.len())?;
-                several.iter().try_for_each(|problem| write!(f, "\n- {problem}"))
+                several.iter().try_for_each(|problem| write!(f, "\n- {problem}"))?;
             }
         }
+        self.series.iter().try_for_each(|series| write!(f, "\n{series}"))
     }
 }
 
@@ -368,6 +376,44 @@ pub enum Problem {
         /// What a test row says.
         value: String,
     },
+    /// Months that are none.
+    #[error("month column {column:?}: {} not a month ({rows}); write it in sql of this [[view]] like 2020-02, 202002 or 2020-02-15, or as a whole number of at most five digits that counts months", rows.of("value is", "values are"))]
+    MonthUnreadable {
+        /// Its name.
+        column: String,
+        /// Where.
+        rows: Rows,
+    },
+    /// Months of the calendar beside months that somebody counted.
+    #[error("month column {column:?}: {} of another kind than {than} ({rows}); write all as months of the calendar or all as whole numbers, as the job does", rows.of("month is", "months are"))]
+    MonthKind {
+        /// Its name.
+        column: String,
+        /// Than which month.
+        than: &'static str,
+        /// Where.
+        rows: Rows,
+    },
+    /// Months of a firm that occur again.
+    #[error("key column {key:?} and month column {month:?}: {} the firm and the month of an earlier row ({rows}); keep one row per firm and month: GROUP BY {}, {} in sql of this [[view]]", rows.of("row has", "rows have"), quoted(key), quoted(month))]
+    MonthRepeated {
+        /// Name of the key column.
+        key: String,
+        /// Name of the month column.
+        month: String,
+        /// The later rows.
+        rows: Rows,
+    },
+    /// A series without any month of ours.
+    #[error(
+        "no row is of use to the job: in {unknown_rows} the key is not one of the main view, in {outside_rows} the month is not one that the job asks for; write the keys of both views in the same form, or have the operator correct last and steps"
+    )]
+    SeriesUnused {
+        /// Rows of firms that are not in the main view.
+        unknown_rows: u64,
+        /// Rows of other months.
+        outside_rows: u64,
+    },
 }
 
 impl Problem {
@@ -401,6 +447,10 @@ impl Problem {
             Problem::SplitUnknown { .. } => "split_unknown",
             Problem::NoTrainRows { .. } => "train_rows_none",
             Problem::NoTestRows { .. } => "test_rows_none",
+            Problem::MonthUnreadable { .. } => "month_unreadable",
+            Problem::MonthKind { .. } => "month_kind",
+            Problem::MonthRepeated { .. } => "month_repeated",
+            Problem::SeriesUnused { .. } => "series_unused",
         }
     }
 }

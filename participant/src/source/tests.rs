@@ -1,6 +1,7 @@
 //! Every complaint with its full text, and the shapes of files that banks really have.
 
 mod firms;
+mod series;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -75,7 +76,7 @@ fn categorical(name: &str, levels: &[&str]) -> ColumnSpec {
 fn ask(columns: Vec<ColumnSpec>) -> DataRequest {
     let split = SplitColumn { column: "set".to_owned(), train: "train".to_owned(), test: "test".to_owned() };
     let (view, key, label) = ("loans".to_owned(), "id".to_owned(), "y".to_owned());
-    DataRequest { view, key, firm: None, label: Some(label), split: Some(split), columns }
+    DataRequest { view, key, firm: None, label: Some(label), split: Some(split), columns, series: None }
 }
 
 fn staff() -> DataRequest {
@@ -128,6 +129,7 @@ async fn a_clean_file_becomes_a_table() {
             bad_rows: 2,
             bad_train_rows: 1,
             columns: vec![ColumnSummary { name: "staff".to_owned(), missing: 1, other: 0 }],
+            series: None,
         }
     );
     assert!(!format!("{loaded:?}").contains("keys"), "the keys are not for a log");
@@ -184,6 +186,7 @@ async fn names_may_be_chinese_and_keep_their_case() {
         label: Some("是否违约".to_owned()),
         split: Some(split),
         columns: vec![numeric("员工数"), categorical("Region", &["北京", "天津", "河北"])],
+        series: None,
     };
     let mut bank = Bank::new("贷款 [2026]*.CSV", text);
     bank.views[0].name = "贷款".to_owned();
@@ -603,6 +606,7 @@ async fn the_sample_view_runs_and_the_sample_policy_accepts_its_columns() {
         operator: Some("pilot-operator".to_owned()),
         view: "loans".to_owned(),
         columns: existing,
+        series: None,
         parties: 3,
         min_contributors: 3,
         min_bin_rows: 20,

@@ -136,6 +136,13 @@ impl Levels {
     }
 }
 
+/// Dates and times as text, `2020-02-15` first; everything else as it is.
+pub(super) fn dates_as_text(array: &ArrayRef) -> ArrayRef {
+    let is_date = matches!(array.data_type(), DataType::Date32 | DataType::Date64 | DataType::Timestamp(..));
+    let text = is_date.then(|| cast(array, &DataType::Utf8).ok()).flatten();
+    text.unwrap_or_else(|| array.clone())
+}
+
 /// What a label says, in the ways that files say it.
 pub(super) fn zero_or_one(text: &str) -> Option<bool> {
     match text.parse::<f64>() {
