@@ -1,7 +1,10 @@
 //! The table of a job file with which a job begins with an earlier network.
 
 use anyhow::{Context as _, bail, ensure};
-use haihe_models::network::Architecture;
+use haihe_models::{
+    network::Architecture,
+    table::{ColumnKind, ColumnSpec},
+};
 use haihe_protocol::{
     horizontal::network::{Model as Asked, Start},
     job::MAX_JOB_BYTES,
@@ -51,7 +54,7 @@ pub fn start(opened: &Opened, format: Format) -> anyhow::Result<String> {
         toml::Value::try_from(&asked)?
     );
     for column in encoder.columns() {
-        text.push_str(&format!("#   {}\n", toml::Value::try_from(column)?));
+        text.push_str(&format!("#   {}\n", described(column)));
     }
     if encoder.series().is_some() {
         text.push_str("# encoding.series must be there, and does nothing: the encoder comes with the network.\n");
@@ -65,6 +68,16 @@ pub fn start(opened: &Opened, format: Format) -> anyhow::Result<String> {
     })
 }
 
+/// A column on one line, whatever its name: what follows a line break would be no comment.
+fn described(column: &ColumnSpec) -> String {
+    match &column.kind {
+        ColumnKind::Numeric => format!("{{ name = {:?}, kind = \"numeric\" }}", column.name),
+        ColumnKind::Categorical { levels } => {
+            format!("{{ name = {:?}, kind = \"categorical\", levels = {levels:?} }}", column.name)
+        }
+    }
+}
+
 /// The network as a job file asks for it.
 fn model(architecture: &Architecture) -> Asked {
     match architecture.clone() {
@@ -72,5 +85,18 @@ fn model(architecture: &Architecture) -> Asked {
         Architecture::Mlp { hidden, activation, .. } => Asked::Mlp { hidden, activation },
         Architecture::Autoencoder { hidden, activation, .. } => Asked::Autoencoder { hidden, activation },
         Architecture::Lstm { hidden, head, .. } => Asked::Lstm { hidden, head },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_cannot_leave_its_comment() {
+        let name = "a\n[deadlines]\r\nattempts = 1".to_owned();
+        for kind in [ColumnKind::Numeric, ColumnKind::Categorical { levels: vec![name.clone()] }] {
+            assert_eq!(described(&ColumnSpec { name: name.clone(), kind }).lines().count(), 1);
+        }
     }
 }
