@@ -10,6 +10,7 @@ pub mod demo;
 pub mod evidence;
 pub mod job;
 pub mod leaks;
+pub mod model;
 pub mod pki;
 pub mod report;
 pub mod show;
@@ -52,6 +53,9 @@ enum Command {
     Simulate(simulate::SimulateArguments),
     /// Write report.html, scorecard and journal of a finished job.
     Report(demo::ReportArguments),
+    /// Look at a learned model, write it in other formats, compare two, score rows with it, begin a job with it.
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Look at journals, check whether they can be true, and prove entries of them to third parties.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -72,6 +76,7 @@ pub async fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments, format).await,
         Command::Simulate(arguments) => simulate::run(arguments, format).await,
         Command::Report(arguments) => demo::report(arguments, format).await,
+        Command::Model(command) => model::run(command, format).await,
         Command::Audit(command) => audit::run(command, format).await,
     };
     match done {

@@ -3,6 +3,7 @@
 mod audit;
 mod documentation;
 mod joint;
+mod model;
 mod processes;
 mod tool;
 mod uploads;

@@ -20,7 +20,7 @@ fn golden(name: &str) -> PathBuf {
 /// Help is product text: every change of it is seen. `HAIHE_UPDATE_GOLDEN=1` writes it anew.
 #[test]
 fn help_is_as_written() {
-    let pages: [(&str, &[&str]); 12] = [
+    let pages: [(&str, &[&str]); 18] = [
         ("haihe.txt", &["--help"]),
         ("haihe-pki-issue.txt", &["pki", "issue", "--help"]),
         ("haihe-job.txt", &["job", "--help"]),
@@ -28,6 +28,12 @@ fn help_is_as_written() {
         ("haihe-demo.txt", &["demo", "--help"]),
         ("haihe-simulate.txt", &["simulate", "--help"]),
         ("haihe-report.txt", &["report", "--help"]),
+        ("haihe-model.txt", &["model", "--help"]),
+        ("haihe-model-show.txt", &["model", "show", "--help"]),
+        ("haihe-model-export.txt", &["model", "export", "--help"]),
+        ("haihe-model-compare.txt", &["model", "compare", "--help"]),
+        ("haihe-model-start.txt", &["model", "start", "--help"]),
+        ("haihe-model-score.txt", &["model", "score", "--help"]),
         ("haihe-audit.txt", &["audit", "--help"]),
         ("haihe-audit-verify.txt", &["audit", "verify", "--help"]),
         ("haihe-audit-prove.txt", &["audit", "prove", "--help"]),

@@ -271,6 +271,11 @@ impl Encoder {
         learn::learn(specs, grids, counts, options, binning)
     }
 
+    /// The columns that rows must have, with the kinds and levels of the job that it was learned in.
+    pub fn columns(&self) -> &[ColumnSpec] {
+        &self.columns
+    }
+
     /// The numbers of a row: the series step by step, then the statics in the order of the columns.
     pub fn inputs(&self) -> &[Input] {
         &self.inputs

@@ -268,6 +268,29 @@ impl Start {
     pub fn encoder(&self) -> Option<Encoder> {
         serde_json::from_str(&self.encoder).ok()
     }
+
+    /// Why a job with this model and these columns cannot begin with it.
+    fn problem(&self, model: &Model, spec: &JobSpec) -> Option<String> {
+        let Some(encoder) = self.encoder() else { return Some("encoder is not the JSON of an encoder".to_owned()) };
+        let strange: Vec<String> = encoder
+            .columns()
+            .iter()
+            .filter(|column| !spec.data.columns.contains(column))
+            .map(|column| format!("{:?}", column.name))
+            .collect();
+        if !strange.is_empty() {
+            return Some(format!(
+                "the encoder reads {}, which data.columns does not have with the same kind and levels",
+                strange.join(", ")
+            ));
+        }
+        let expected = model.architecture(&encoder).map(|a| a.parameters());
+        match (expected, self.parameters.len()) {
+            (Err(e), _) => Some(e.to_string()),
+            (Ok(expected), found) => (expected != found)
+                .then(|| format!("model has {expected} parameters over this encoder's inputs, and {found} were given")),
+        }
+    }
 }
 
 /// Why a task cannot be performed or a sum leads nowhere.
@@ -380,10 +403,8 @@ impl NetworkOptions {
         if anomaly && (self.personal != PersonalOptions::default() || self.evaluation.per_party) {
             option("", "personal and evaluation.per_party are for credit networks".to_owned());
         }
-        if let Some(start) = &self.start
-            && start.encoder().is_none()
-        {
-            option("start", "encoder is not the JSON of an encoder".to_owned());
+        if let Some(e) = self.start.as_ref().and_then(|start| start.problem(&self.model, spec)) {
+            option("start", e);
         }
         if spec.privacy.is_some() {
             option("", "cannot be learned with [privacy] yet: its updates have no bound per firm".to_owned());
