@@ -1,5 +1,6 @@
 //! `haihe demo`: a whole federation on this machine, as separate processes over mutual TLS; and `haihe report`.
 
+pub mod anomaly;
 mod joint;
 
 use std::{
@@ -19,6 +20,7 @@ use crate::{
     client::{Connection, Operator},
     evidence,
     job::{bytes, follow_to_end},
+    leaks::Circumstances,
     report::{
         self as page,
         data::{Note, Report},
@@ -50,6 +52,8 @@ enum Name {
     Scorecard,
     /// Bank, tax bureau and core enterprise build one scorecard from different columns of the same real firms.
     Joint,
+    /// Three parties look for firms unlike the others: autoencoder, tail statistics and isolation forest on two data sets.
+    Anomaly,
 }
 
 impl Name {
@@ -57,6 +61,7 @@ impl Name {
         match self {
             Name::Scorecard => "target/demo/scorecard",
             Name::Joint => "target/demo/joint",
+            Name::Anomaly => "target/demo/anomaly",
         }
     }
 }
@@ -91,17 +96,24 @@ pub async fn report(arguments: ReportArguments, format: Format) -> anyhow::Resul
     if evidence::joint::is_joint(&entries) {
         let report = evidence::joint::report(&entries, &arguments.federation, |_| Default::default(), Vec::new())?;
         joint::write_results(&arguments.out, &report, &entries)?;
-        match format {
-            Format::Json => println!("{}", serde_json::to_string(&report.leaks)?),
-            Format::Text => println!("{}", arguments.out.join("report.html").display()),
-        }
-        return Ok(());
+        return written(&arguments.out, &report.leaks, format);
+    }
+    if evidence::learned::is_learned(&entries) {
+        let circumstances =
+            Circumstances { federation: &arguments.federation, scheme: "lattice", ..Circumstances::default() };
+        let report = evidence::learned::report(&entries, &circumstances, |_| Default::default(), Vec::new())?;
+        anomaly::write_results(&arguments.out, &report, &entries)?;
+        return written(&arguments.out, &report.leaks, format);
     }
     let report = evidence::report(&entries, &arguments.federation, "lattice", |_| Default::default(), Vec::new())?;
     write_results(&arguments.out, &report, &entries)?;
+    written(&arguments.out, &report.leaks, format)
+}
+
+fn written(out: &Path, leaks: &impl serde::Serialize, format: Format) -> anyhow::Result<()> {
     match format {
-        Format::Json => println!("{}", serde_json::to_string(&report.leaks)?),
-        Format::Text => println!("{}", arguments.out.join("report.html").display()),
+        Format::Json => println!("{}", serde_json::to_string(leaks)?),
+        Format::Text => println!("{}", out.join("report.html").display()),
     }
     Ok(())
 }
@@ -162,6 +174,7 @@ pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()>
     match arguments.name {
         Name::Scorecard => scorecard(&arguments, out, format).await,
         Name::Joint => joint::run(&arguments, &out, format).await,
+        Name::Anomaly => anomaly::run(&arguments, &out, format).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a job's journal to the facts of its report.
 
 pub mod joint;
+pub mod learned;
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use anyhow::{Context as _, bail};
 use haihe_protocol::{
     horizontal::scorecard::ScorecardResult,
     id::{PartyId, Timestamp},
-    job::JobSpec,
+    job::{JobKind, JobSpec},
     journal::{self, Entry, Event},
 };
 use haihe_simulations::rounds::round_facts;
@@ -21,6 +22,7 @@ use crate::{
 /// What the journal says about the rounds while it is read.
 #[derive(Default)]
 struct Reading {
+    spec: Option<JobSpec>,
     name: String,
     job: String,
     opened: Timestamp,
@@ -37,7 +39,8 @@ impl Reading {
         match event {
             Event::JobOpened { job, toml, .. } => {
                 let spec = JobSpec::parse(&toml).map_err(|p| anyhow::anyhow!("the job file in the journal: {p:?}"))?;
-                (self.name, self.job, self.opened) = (spec.job.name, job.to_string(), at);
+                (self.name, self.job, self.opened) = (spec.job.name.clone(), job.to_string(), at);
+                self.spec = Some(spec);
             }
             Event::RosterProposed { roster } => {
                 self.parties = roster.entries.iter().map(|e| e.party.clone()).collect();
@@ -66,7 +69,41 @@ impl Reading {
     }
 }
 
-/// The facts of a finished job, from its journal; verifies the chain of digests first.
+impl Reading {
+    fn seconds(&self) -> f64 {
+        self.closed.0.saturating_sub(self.opened.0) as f64 / 1000.0
+    }
+
+    fn parties(&self, describe: impl Fn(&PartyId) -> (String, String)) -> Vec<PartyFacts> {
+        let facts = |party: &PartyId| {
+            let (label, label_zh) = describe(party);
+            let bytes_sent = self.sent.get(party).copied().unwrap_or(0);
+            PartyFacts { party: party.clone(), label, label_zh, bytes_sent }
+        };
+        self.parties.iter().map(facts).collect()
+    }
+}
+
+/// What the job of a journal learns; `None` if the journal does not begin with a job.
+pub fn kind(entries: &[Entry]) -> Option<JobKind> {
+    match entries.first()?.event::<Event>().ok()? {
+        Event::JobOpened { toml, .. } => JobSpec::parse(&toml).ok().map(|spec| spec.kind()),
+        _ => None,
+    }
+}
+
+/// Reads a journal to its end; verifies the chain of digests first.
+fn read(entries: &[Entry]) -> anyhow::Result<(Reading, String)> {
+    journal::verify(entries)?;
+    let mut reading = Reading::default();
+    for entry in entries {
+        reading.read(entry.at, entry.event()?)?;
+    }
+    let json = reading.result.take().context("the job is not finished; there is nothing to report yet")?;
+    Ok((reading, json))
+}
+
+/// The facts of a finished scorecard job, from its journal; verifies the chain of digests first.
 ///
 /// `describe` gives a party's name for people, English and Chinese.
 pub fn report(
@@ -76,28 +113,18 @@ pub fn report(
     describe: impl Fn(&PartyId) -> (String, String),
     notes: Vec<Note>,
 ) -> anyhow::Result<Report> {
-    journal::verify(entries)?;
-    let mut reading = Reading::default();
-    for entry in entries {
-        reading.read(entry.at, entry.event()?)?;
-    }
-    let json = reading.result.take().context("the job is not finished; there is nothing to report yet")?;
+    let (reading, json) = read(entries)?;
     let result: ScorecardResult = serde_json::from_str(&json).context("the result in the journal")?;
     let rounds = round_facts(entries)?;
     let circumstances = Circumstances { federation, scheme, ..Circumstances::default() };
     let leaks = leak_report(entries, &rounds, &result, &circumstances)?;
-    let parties = reading.parties.iter().map(|party| {
-        let (label, label_zh) = describe(party);
-        let bytes_sent = reading.sent.get(party).copied().unwrap_or(0);
-        PartyFacts { party: party.clone(), label, label_zh, bytes_sent }
-    });
     Ok(Report {
-        parties: parties.collect(),
+        parties: reading.parties(describe),
         name: reading.name,
         job: reading.job,
         federation: federation.to_owned(),
         opened: rfc3339(reading.opened),
-        seconds: (reading.closed.0.saturating_sub(reading.opened.0)) as f64 / 1000.0,
+        seconds: reading.seconds(),
         scheme: scheme.to_owned(),
         committee: reading.committee.context("the journal has no roster")?,
         rounds,

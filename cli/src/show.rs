@@ -1,5 +1,6 @@
 //! Comparisons as tables and as summaries for scripts.
 
+pub mod anomaly;
 pub mod joint;
 
 use anyhow::{Context as _, ensure};

@@ -1,6 +1,9 @@
 //! `haihe simulate`: a scenario file, all parties in this process, the same protocol code, one seed.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -12,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     Format,
-    demo::{describe, notes, write_results},
+    demo::{anomaly, describe, notes, write_results},
     evidence,
     job::bytes,
     leaks::{Circumstances, leak_report},
@@ -65,23 +68,7 @@ pub async fn run(arguments: SimulateArguments, format: Format) -> anyhow::Result
 fn finish(ran: &ScenarioOutcome, out: Option<PathBuf>, format: Format) -> anyhow::Result<()> {
     let outcome = &ran.outcome;
     if let Some(out) = out {
-        let bundled = matches!(ran.scenario.head.data, Data::Bundled(_));
-        let remarks = if bundled { notes() } else { Vec::new() };
-        let mut report = evidence::report(&outcome.journal, "simulation", &outcome.scheme, describe, remarks)?;
-        report.comparison = ran.comparison.clone();
-        let circumstances = Circumstances {
-            federation: &report.federation,
-            scheme: &outcome.scheme,
-            traffic: Some(&outcome.traffic),
-            noise: None,
-            sums: Some(&outcome.sums),
-        };
-        report.leaks = leak_report(&outcome.journal, &report.rounds, &report.result, &circumstances)?;
-        write_results(&out, &report, &outcome.journal)?;
-        if let Some(comparison) = &ran.comparison {
-            let summary = show::summary(&report, comparison, ran.seconds);
-            fs::write(out.join("summary.json"), serde_json::to_string_pretty(&summary)?)?;
-        }
+        write(ran, &out)?;
         if format == Format::Text {
             println!("report: {}", out.join("report.html").display());
         }
@@ -111,6 +98,36 @@ fn finish(ran: &ScenarioOutcome, out: Option<PathBuf>, format: Format) -> anyhow
         names.join(", "),
         outcome.seed
     )
+}
+
+/// Everything that the simulated job leaves behind.
+fn write(ran: &ScenarioOutcome, out: &Path) -> anyhow::Result<()> {
+    let outcome = &ran.outcome;
+    let circumstances = Circumstances {
+        federation: "simulation",
+        scheme: &outcome.scheme,
+        traffic: Some(&outcome.traffic),
+        noise: None,
+        sums: Some(&outcome.sums),
+    };
+    if evidence::learned::is_learned(&outcome.journal) {
+        let report = evidence::learned::report(&outcome.journal, &circumstances, |_| Default::default(), Vec::new())?;
+        anomaly::write_results(out, &report, &outcome.journal)?;
+        let figures = json!({"figures": ran.figures(), "seconds": ran.seconds, "rounds": report.rounds.len()});
+        fs::write(out.join("summary.json"), serde_json::to_string_pretty(&figures)?)?;
+        return Ok(());
+    }
+    let bundled = matches!(ran.scenario.head.data, Data::Bundled(_));
+    let remarks = if bundled { notes() } else { Vec::new() };
+    let mut report = evidence::report(&outcome.journal, "simulation", &outcome.scheme, describe, remarks)?;
+    report.comparison = ran.comparison.clone();
+    report.leaks = leak_report(&outcome.journal, &report.rounds, &report.result, &circumstances)?;
+    write_results(out, &report, &outcome.journal)?;
+    if let Some(comparison) = &ran.comparison {
+        let summary = show::summary(&report, comparison, ran.seconds);
+        fs::write(out.join("summary.json"), serde_json::to_string_pretty(&summary)?)?;
+    }
+    Ok(())
 }
 
 fn people(ran: &ScenarioOutcome) {

@@ -14,12 +14,14 @@ use haihe_models::firm::UnifiedSocialCreditCode;
 pub const SBA_LOANS_GZ: &[u8] = include_bytes!("../data/sba_loans.csv.gz");
 /// Polish firms, bankrupt within a year or not, as bundled (gzip, CSV).
 pub const POLISH_YEAR5_GZ: &[u8] = include_bytes!("../data/polish_year5.csv.gz");
+/// Foetal heart traces, pathological or not, as bundled (gzip, CSV): a set for anomaly models, divided unevenly.
+pub const CARDIO_GZ: &[u8] = include_bytes!("../data/cardio.csv.gz");
 /// Which party of a vertical job holds which of the Polish ratios (JSON).
 pub const POLISH_YEAR5_PARTIES: &str = include_str!("../data/polish_year5_parties.json");
 /// Licence, citation, columns, leaks and digests of the bundled files.
 pub const README: &str = include_str!("../data/README.md");
 
-/// The three parties of the loans, in the order of the column `silo`: Beijing, Tianjin, Hebei.
+/// The three parties of a divided set, in the order of the column `silo`: Beijing, Tianjin, Hebei.
 pub const SBA_SILO_PARTIES: [&str; 3] = ["bj", "tj", "he"];
 /// The thirty small lenders that gain most from working together.
 pub const SBA_LENDERS: RangeInclusive<u32> = 8..=37;
@@ -97,10 +99,42 @@ pub fn polish_year5() -> TextTable {
     TextTable::decode(POLISH_YEAR5_GZ)
 }
 
+/// All 1,831 heart traces with `set`, `fold` and `silo`.
+pub fn cardio() -> TextTable {
+    TextTable::decode(CARDIO_GZ)
+}
+
 /// The columns that each party of the vertical job holds: `bank`, `tax`, `core`.
 pub fn polish_year5_parties() -> BTreeMap<String, Vec<String>> {
     serde_json::from_str(POLISH_YEAR5_PARTIES)
         .expect("the bundled list is well formed: its digest is compared by a test")
+}
+
+/// Writes `<dir>/<party>/firms.csv` for three parties that hold different Polish firms: `bj` has silo 0 (60 %), `tj` silo 1
+/// (30 %), `he` silo 2 (10 %). Every file has `firm_id`, `y`, `set` and all 64 ratios.
+pub fn write_polish_silos(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    write_rows_by_silo(dir, &polish_year5())
+}
+
+/// Writes `<dir>/<party>/firms.csv` for three parties that hold different heart traces: nine of ten go to `bj`, `tj` or `he` by
+/// their baseline heart rate `x0`, slow to fast, one of ten to any. Every file has `firm_id`, `y`, `set` and `x0` to `x20`.
+pub fn write_cardio_silos(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    write_rows_by_silo(dir, &cardio())
+}
+
+/// One file `firms.csv` per party, with its rows of a set that has a column `silo`.
+fn write_rows_by_silo(dir: &Path, rows: &TextTable) -> io::Result<Vec<(String, PathBuf)>> {
+    let at = column_of(rows, "silo");
+    let features = || rows.columns.iter().filter(|n| !["id", "y", "set", "fold", "silo"].contains(&n.as_str()));
+    let mut written = Vec::new();
+    for (silo, party) in SBA_SILO_PARTIES.into_iter().enumerate() {
+        let lead = [("id", "firm_id"), ("y", "y"), ("set", "set")];
+        let own = rows.filtered(|row| row[at] == silo.to_string());
+        let path = dir.join(party).join("firms.csv");
+        own.selected(lead.into_iter().chain(features().map(|n| (n.as_str(), n.as_str())))).write_csv(&path)?;
+        written.push((party.to_owned(), path));
+    }
+    Ok(written)
 }
 
 /// Loans as a bank would keep them: `loan_id`, `y`, `set`, then the features.
@@ -248,9 +282,10 @@ mod tests {
 
     #[test]
     fn the_readme_gives_the_digest_of_every_file() {
-        let files: [(&str, &[u8]); 3] = [
+        let files: [(&str, &[u8]); 4] = [
             ("sba_loans.csv.gz", SBA_LOANS_GZ),
             ("polish_year5.csv.gz", POLISH_YEAR5_GZ),
+            ("cardio.csv.gz", CARDIO_GZ),
             ("polish_year5_parties.json", POLISH_YEAR5_PARTIES.as_bytes()),
         ];
         for (name, bytes) in files {
@@ -266,7 +301,8 @@ mod tests {
 
     #[test]
     fn the_tables_have_the_documented_shape_and_splits() {
-        for (table, rows, bad, train) in [(sba(), 30_000, 15_000, 20_944), (polish_year5(), 5_910, 410, 4_191)] {
+        let sets = [(sba(), 30_000, 15_000, 20_944), (polish_year5(), 5_910, 410, 4_191), (cardio(), 1_831, 176, 1_291)];
+        for (table, rows, bad, train) in sets {
             assert_eq!(table.rows.len(), rows);
             assert_eq!((count(&table, "y", "1"), count(&table, "y", "0")), (bad, rows - bad));
             assert_eq!((count(&table, "set", "train"), count(&table, "set", "test")), (train, rows - train));
@@ -278,6 +314,37 @@ mod tests {
             }
         }
         assert_eq!(mix(0), 16_294_208_416_658_607_535);
+    }
+
+    #[test]
+    fn heart_traces_are_divided_by_their_rate() {
+        let table = cardio();
+        let [id, rate, silo] = ["id", "x0", "silo"].map(|name| column_of(&table, name));
+        let number = |row: &[String], at: usize| row[at].parse::<f64>().expect("a number");
+        let mut rates: Vec<f64> = table.rows.iter().map(|row| number(row, rate)).collect();
+        rates.sort_by(f64::total_cmp);
+        let (slow, fast) = (rates[rates.len() / 2], rates[rates.len() * 4 / 5]);
+        for row in &table.rows {
+            let drawn = mix(row[id].parse::<u64>().expect("an integer") + 1_000_003);
+            let by_rate = u64::from(number(row, rate) >= slow) + u64::from(number(row, rate) >= fast);
+            let expected = if drawn % 100 < 10 { drawn / 100 % 3 } else { by_rate };
+            assert_eq!(row[silo], expected.to_string(), "{}", row[id]);
+        }
+    }
+
+    #[test]
+    fn three_parties_get_all_rows_and_no_column_that_says_whose_they_are() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for (written, rows, columns) in
+            [(write_polish_silos(dir.path()), [3551, 1751, 608], 67), (write_cardio_silos(dir.path()), [866, 537, 428], 24)]
+        {
+            let tables: Vec<TextTable> = written.expect("written").iter().map(|(_, path)| read(path)).collect();
+            assert_eq!(tables.iter().map(|t| t.rows.len()).collect::<Vec<_>>(), rows);
+            for table in &tables {
+                assert_eq!((table.columns.len(), &table.columns[..3]), (columns, &["firm_id", "y", "set"].map(str::to_owned)[..]));
+                assert!(table.position("silo").is_none() && table.position("fold").is_none());
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! * [`fault`]: what may go wrong in it, as a readable list;
 //! * [`cheat`]: what a dishonest party does in it, as a readable list;
 //! * [`rounds`]: what a journal says about each round;
-//! * [`baseline`], [`joint`]: comparisons that only somebody with all tables can make;
+//! * [`baseline`], [`joint`], [`detection`]: comparisons that only somebody with all tables can make;
+//! * [`twin`]: the same learning in the clear;
 //! * [`scenario`]: experiments as files;
 //! * [`trial`]: small federations with random faults, by the thousand;
 //! * [`bundled`]: the data sets that travel inside the binary.
@@ -12,6 +13,7 @@
 pub mod baseline;
 pub mod bundled;
 pub mod cheat;
+pub mod detection;
 pub mod fault;
 pub mod joint;
 pub mod rounds;

@@ -32,13 +32,21 @@ fn headline(summary: &Path) -> Result<String> {
     let summary: Value = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", summary.display()))?;
     let figure = |at: &str| summary.pointer(at).and_then(Value::as_f64);
     let auc = |at: &str| figure(at).map_or("-".to_owned(), |auc| format!("{auc:.4}"));
-    let learned = match figure("/joint/auc") {
-        Some(_) => format!("alone {}, joint {}", auc("/alone/auc"), auc("/joint/auc")),
-        None => format!("federated {}", auc("/federated/auc")),
+    let learned = match (figure("/joint/auc"), summary.get("sets").and_then(Value::as_object)) {
+        (Some(_), _) => {
+            format!("AUC alone {}, joint {}, pooled {}", auc("/alone/auc"), auc("/joint/auc"), auc("/pooled/auc"))
+        }
+        (None, Some(sets)) => {
+            let of = |set: &String| {
+                let at = |model: &str| auc(&format!("/sets/{set}/methods/autoencoder/{model}/auroc"));
+                format!("{set} federated {}, pooled {}", at("federated"), at("pooled"))
+            };
+            format!("AUROC of the autoencoders: {}", sets.keys().map(of).collect::<Vec<_>>().join("; "))
+        }
+        (None, None) => format!("AUC federated {}, pooled {}", auc("/federated/auc"), auc("/pooled/auc")),
     };
     Ok(format!(
-        "AUC {learned}, pooled {}; {} rounds, {} rows sent, {:.0} s",
-        auc("/pooled/auc"),
+        "{learned}; {} rounds, {} rows sent, {:.0} s",
         figure("/rounds").unwrap_or(0.0),
         figure("/rows_sent").context("the summary does not say how many rows were sent")?,
         figure("/seconds").unwrap_or(0.0),
@@ -60,8 +68,15 @@ mod tests {
             r#"{"rounds":40,"seconds":9,"alone":{"auc":0.8},"joint":{"auc":0.9},"pooled":{"auc":0.9},"rows_sent":0}"#;
         fs::write(&file, text).expect("written");
         let line = headline(&file).expect("a summary");
-        fs::remove_file(&file).expect("removed");
         assert_eq!(line, "AUC alone 0.8000, joint 0.9000, pooled 0.9000; 40 rounds, 0 rows sent, 9 s");
+        let sets = r#"{"a":{"methods":{"autoencoder":{"federated":{"auroc":0.8},"pooled":{"auroc":0.81}}}}}"#;
+        fs::write(&file, format!(r#"{{"rounds":5,"seconds":9,"rows_sent":0,"sets":{sets}}}"#)).expect("written");
+        let line = headline(&file).expect("a summary");
+        assert_eq!(
+            line,
+            "AUROC of the autoencoders: a federated 0.8000, pooled 0.8100; 5 rounds, 0 rows sent, 9 s"
+        );
+        fs::remove_file(&file).expect("removed");
         assert!(headline(&file).is_err(), "a missing summary is an error");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use haihe_simulations::simulation::Traffic;
 
-use super::{Basis, ClassLeak, Scene, and, note};
+use super::{Basis, ClassLeak, Scene, and, learning, note};
 use crate::report::data::Note;
 
 /// English and Chinese.
@@ -433,7 +433,11 @@ fn text((en, zh): Text) -> Note {
 }
 
 /// Only for jobs that give every party slots of its own.
-pub(super) fn own_slots() -> Note {
+pub(super) fn own_slots(scene: &Scene<'_>) -> Note {
+    learning::own_slots(scene.learns).unwrap_or_else(own_scores)
+}
+
+fn own_scores() -> Note {
     note(
         "This job gives each party slots of its own in the evaluation: each party's score histogram on its test rows, goods and bads apart, and its squared errors become known to all. Each party's policy allowed it.",
         "本任务在评估中为每一方设独立槽位：每一方测试样本的得分直方图（好坏分列）与平方误差对全体公开；各方策略均已允许。",
@@ -442,12 +446,16 @@ pub(super) fn own_slots() -> Note {
 
 impl Class {
     fn leak(&self, scene: &Scene<'_>, seen: Option<(Traffic, Basis)>) -> ClassLeak {
-        let mut receiver = text(self.receiver);
+        let told = learning::told(self.name, scene.learns);
+        let mut receiver = told.as_ref().map_or_else(|| text(self.receiver), |t| t.receiver.clone());
         let mut protected_by = text(self.protected_by);
+        if let Some(other) = told.and_then(|t| t.protected_by) {
+            protected_by = other;
+        }
         if self.kind == Kind::Sum {
             receiver = and(receiver, &scene.exactness());
             if scene.rule.per_party {
-                receiver = and(receiver, &own_slots());
+                receiver = and(receiver, &own_slots(scene));
             }
         }
         if self.kind == Kind::Vector && !scene.encrypted {

@@ -2,7 +2,7 @@
 
 use haihe_protocol::id::PartyId;
 
-use super::{Collusion, Noise, Scene, Verdict, and, names, note};
+use super::{Collusion, Learns, Noise, Scene, Verdict, and, learning, names, note};
 use crate::report::data::Note;
 
 /// Most coalitions of one kind that are named.
@@ -61,11 +61,17 @@ fn operator(scene: &Scene<'_>) -> Collusion {
         "operator",
         note("An operator alone", "仅操作员"),
         [own(scene), Partly, Yes],
-        note(
-            "Read journal and result: who did what when, bins with their counts, coefficients, evaluation.",
-            "读取日志与结果：谁何时做了什么、分箱计数、系数、评估。",
-        ),
-        note("See ciphertexts, sealed shares, the fine cells of a sum.", "看到密文、密封份额、总和的细格。"),
+        match scene.learns {
+            Learns::Scorecard => note(
+                "Read journal and result: who did what when, bins with their counts, coefficients, evaluation.",
+                "读取日志与结果：谁何时做了什么、分箱计数、系数、评估。",
+            ),
+            Learns::Network(_) | Learns::Anomaly(_) => note(
+                "Read journal and result: who did what when, the loss of each round, the model, its evaluation.",
+                "读取日志与结果：谁何时做了什么、各轮损失、模型及其评估。",
+            ),
+        },
+        note("See ciphertexts, sealed shares, the numbers of a sum.", "看到密文、密封份额、总和的数值。"),
     )
 }
 
@@ -75,16 +81,20 @@ fn reader(scene: &Scene<'_>) -> Collusion {
     } else {
         (No, "", "")
     };
+    let (what, what_zh) = learning::read(scene.learns);
     let can = note(
-        format!("Read the scorecard with its bin counts, and the score histograms of all parties together{own_en}."),
-        format!("读取评分卡及分箱计数、全体合计{own_zh}的得分直方图。"),
+        format!("Read {what}, and the score histograms of all parties together{own_en}."),
+        format!("读取{what_zh}、全体合计{own_zh}的得分直方图。"),
     );
     entry(
         "reader",
         note("Anybody who reads the result", "任何读到结果的人"),
         [per_party, Partly, Partly],
         and(can, &scene.exactness()),
-        note("See the fine cells and gradients of the rounds.", "看到各轮的细格计数与梯度。"),
+        match scene.learns.training() {
+            None => note("See the sums of the rounds.", "看到各轮的总和。"),
+            Some(_) => note("See the summed updates of the rounds.", "看到各轮更新之和。"),
+        },
     )
 }
 
@@ -95,17 +105,21 @@ fn own(scene: &Scene<'_>) -> Verdict {
 
 fn participant(scene: &Scene<'_>) -> Collusion {
     let (others, least) = (scene.parties.len().saturating_sub(1), scene.rule.minimum_contributors.saturating_sub(1));
+    let can = note(
+        format!(
+            "Read every opened sum (M5), and less its own part the sum over the {}.",
+            at_least(least, others, "others")
+        ),
+        format!("读取每个打开的总和 (M5)；减去自身后为其余{}方之和。", at_least_zh(least, others)),
+    );
+    let updates = scene.learns.training().map(|_| {
+        note("In training rounds that is the sum of the others' model updates.", "在训练轮中即其余各方模型更新之和。")
+    });
     entry(
         "participant",
         note("One participant alone", "仅一个参与方"),
         [own(scene), Yes, Yes],
-        note(
-            format!(
-                "Read every opened sum (M5), and less its own part the sum over the {}.",
-                at_least(least, others, "others")
-            ),
-            format!("读取每个打开的总和 (M5)；减去自身后为其余{}方之和。", at_least_zh(least, others)),
-        ),
+        updates.iter().fold(can, and),
         note(
             "Tell which of the others a count comes from; see their ciphertexts.",
             "得知计数来自其余哪一方；看到他方的密文。",
@@ -216,10 +230,13 @@ fn opening(scene: &Scene<'_>) -> Collusion {
         "coordinator_and_answers",
         who,
         [Yes; 3],
-        note(
-            "Open every key, and so every single contribution: each party's counts per fine cell, gradients, histograms. A small count can point at a firm.",
-            "打开每个密钥，进而每个单独的贡献：各方的细格计数、梯度、直方图；小计数可能指向个别企业。",
-        ),
+        {
+            let (what, what_zh) = learning::parts(scene.learns);
+            note(
+                format!("Open every key, and so every single contribution: each party's counts per fine cell, {what}, histograms. A small count can point at a firm."),
+                format!("打开每个密钥，进而每个单独的贡献：各方的细格计数、{what_zh}、直方图；小计数可能指向个别企业。"),
+            )
+        },
         note("Obtain rows: none was sent.", "得到数据行：从未发送。"),
     )
 }
@@ -231,12 +248,13 @@ fn all_but_one(scene: &Scene<'_>) -> Collusion {
         None => ("exact counts", "精确计数"),
         Some(_) => ("noisy counts", "含噪计数"),
     };
+    let (what, what_zh) = learning::parts(scene.learns);
     let mut can = if colluding.is_empty() {
         note(
             format!(
-                "Obtain the last one's {word}, gradients and histograms, by subtraction from the sums that every participant sees."
+                "Obtain the last one's {word}, {what} and histograms, by subtraction from the sums that every participant sees."
             ),
-            format!("由各参与方可见的总和相减，得到最后一方的{word_zh}、梯度与直方图。"),
+            format!("由各参与方可见的总和相减，得到最后一方的{word_zh}、{what_zh}与直方图。"),
         )
     } else {
         let each = colluding.iter().map(|some| (joined(some), names(&rest(scene.parties, some))));
@@ -247,6 +265,9 @@ fn all_but_one(scene: &Scene<'_>) -> Collusion {
         }
         note(format!("{}.", en.join("; ")), format!("{}。", zh.join("；")))
     };
+    if scene.learns.training().is_some() {
+        can = and(can, &learning::inversion());
+    }
     if let Some(Noise { epsilon, .. }) = scene.noise {
         let weaker = note(
             format!("Only the last one's own noise is left in them: a weaker guarantee than epsilon {epsilon}."),

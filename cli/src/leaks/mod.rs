@@ -7,7 +7,17 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use haihe_privacy::secure_sum::check_slots;
-use haihe_protocol::{horizontal::scorecard::ScorecardResult, id::PartyId, journal::Entry};
+use haihe_protocol::{
+    horizontal::{
+        JobResult,
+        anomaly::{AnomalyOptions, AnomalyResult},
+        network::{NetworkOptions, NetworkResult},
+        scorecard::ScorecardResult,
+    },
+    id::PartyId,
+    job::JobSpec,
+    journal::Entry,
+};
 use haihe_simulations::{rounds::RoundFacts, simulation::Traffic};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +27,7 @@ pub use self::vertical::{VerticalFacts, VerticalLeakReport, vertical};
 
 mod classes;
 mod collusions;
+mod learning;
 mod remarks;
 mod steps;
 mod tally;
@@ -163,7 +174,7 @@ pub struct StepLeak {
 /// Cells that hold few firms of all parties together.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SmallCells {
-    /// The job's `min_bin_rows`.
+    /// The job's `min_bin_rows`; [`FEW`] where a job has none.
     pub below: f64,
     /// Cells with at least one firm, and fewer than that.
     pub cells: u64,
@@ -226,20 +237,51 @@ pub fn encrypts(scheme: &str) -> bool {
     ["lattice", "ps-kahe-rlwe"].contains(&scheme)
 }
 
+/// A cell with fewer firms is called small where the job itself has no minimum.
+pub const FEW: f64 = 5.0;
+
+/// What a job led to.
+#[derive(Clone, Copy, Debug)]
+pub enum Learnt<'a> {
+    /// A scorecard.
+    Scorecard(&'a ScorecardResult),
+    /// A credit network.
+    Network(&'a NetworkResult),
+    /// An anomaly model.
+    Anomaly(&'a AnomalyResult),
+}
+
+impl<'a> From<&'a ScorecardResult> for Learnt<'a> {
+    fn from(result: &'a ScorecardResult) -> Self {
+        Learnt::Scorecard(result)
+    }
+}
+
+impl<'a> From<&'a JobResult> for Learnt<'a> {
+    fn from(result: &'a JobResult) -> Self {
+        match result {
+            JobResult::Scorecard(result) => Learnt::Scorecard(result),
+            JobResult::Network(result) => Learnt::Network(result),
+            JobResult::Anomaly(result) => Learnt::Anomaly(result),
+        }
+    }
+}
+
 /// The leak report of a finished job.
 ///
 /// # Errors
 /// If the journal has no job, no roster or an entry that cannot be read.
-pub fn leak_report(
+pub fn leak_report<'a>(
     entries: &[Entry],
     rounds: &[RoundFacts],
-    result: &ScorecardResult,
+    result: impl Into<Learnt<'a>>,
     circumstances: &Circumstances<'_>,
 ) -> anyhow::Result<LeakReport> {
+    let result = result.into();
     let read = tally::read(entries, circumstances.federation)?;
     let spec = read.spec.context("the journal does not open a job")?;
     let roster = read.roster.context("the journal has no roster")?;
-    let options = spec.scorecard.as_ref();
+    let learns = Learns::of(&spec);
     let rule = Rule {
         parties: roster.entries.len() as u32,
         members: roster.rule.members(),
@@ -247,10 +289,14 @@ pub fn leak_report(
         answers_needed: roster.rule.answers_needed(),
         minimum_contributors: roster.minimum_contributors,
         one_sum_per_round: 2 * roster.rule.answers_needed() > roster.rule.members() + roster.rule.privacy_threshold(),
-        per_party: options.is_some_and(|s| s.evaluation.per_party),
+        per_party: learns.per_party(&spec),
         partial_rounds: read.partial_rounds,
     };
-    let spent = result.privacy.as_ref().map(|p| Noise { epsilon: p.epsilon, delta: p.asked.delta });
+    let spent = match result {
+        Learnt::Scorecard(result) => result.privacy.as_ref(),
+        Learnt::Network(_) | Learnt::Anomaly(_) => None,
+    };
+    let spent = spent.map(|p| Noise { epsilon: p.epsilon, delta: p.asked.delta });
     let noise = spent.or(circumstances.noise);
     let parties: Vec<PartyId> = roster.entries.into_iter().map(|e| e.party).collect();
     let scene = Scene {
@@ -258,7 +304,8 @@ pub fn leak_report(
         rule: &rule,
         noise,
         encrypted: encrypts(circumstances.scheme),
-        floor: options.map_or(1.0, |s| s.binning.min_bin_rows),
+        learns,
+        floor: learns.floor(&spec),
         sums: circumstances.sums,
         tag_slots: check_slots(spec.secure_sum.value_bits),
     };
@@ -287,11 +334,54 @@ struct Scene<'a> {
     rule: &'a Rule,
     noise: Option<Noise>,
     encrypted: bool,
-    /// The job's `min_bin_rows`.
+    learns: Learns<'a>,
+    /// The job's `min_bin_rows`, or [`FEW`].
     floor: f64,
     sums: Option<&'a BTreeMap<u64, Vec<u64>>>,
     /// Slots of the tag at the end of a sum.
     tag_slots: usize,
+}
+
+/// What a job learns, as far as the texts depend on it.
+#[derive(Clone, Copy)]
+enum Learns<'a> {
+    Scorecard,
+    Network(&'a NetworkOptions),
+    Anomaly(&'a AnomalyOptions),
+}
+
+impl<'a> Learns<'a> {
+    fn of(spec: &'a JobSpec) -> Self {
+        match (&spec.network, &spec.anomaly) {
+            (Some(options), _) => Learns::Network(options),
+            (None, Some(options)) => Learns::Anomaly(options),
+            (None, None) => Learns::Scorecard,
+        }
+    }
+
+    /// How the network is trained, if there is one.
+    fn training(&self) -> Option<&'a NetworkOptions> {
+        match self {
+            Learns::Scorecard => None,
+            Learns::Network(options) => Some(options),
+            Learns::Anomaly(options) => options.autoencoder.as_ref(),
+        }
+    }
+
+    fn per_party(&self, spec: &JobSpec) -> bool {
+        match self {
+            Learns::Scorecard => spec.scorecard.as_ref().is_some_and(|s| s.evaluation.per_party),
+            Learns::Network(options) => options.evaluation.per_party,
+            Learns::Anomaly(options) => options.per_party,
+        }
+    }
+
+    fn floor(&self, spec: &JobSpec) -> f64 {
+        match self {
+            Learns::Scorecard => spec.scorecard.as_ref().map_or(1.0, |s| s.binning.min_bin_rows),
+            Learns::Network(_) | Learns::Anomaly(_) => FEW,
+        }
+    }
 }
 
 impl Scene<'_> {

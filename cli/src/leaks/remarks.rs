@@ -1,6 +1,6 @@
 //! What is special about a job's privacy, in sentences.
 
-use super::{Scene, classes::own_slots, names, note};
+use super::{Scene, classes::own_slots, learning, names, note};
 use crate::report::data::Note;
 
 /// In the order of their weight.
@@ -14,8 +14,9 @@ pub(super) fn remarks(scene: &Scene<'_>) -> Vec<Note> {
         ));
     }
     if rule.per_party {
-        remarks.push(own_slots());
+        remarks.push(own_slots(scene));
     }
+    remarks.extend(learning::remarks(scene));
     if rule.minimum_contributors < rule.parties {
         let (n, m) = (rule.parties, rule.minimum_contributors);
         remarks.push(note(

@@ -1,14 +1,14 @@
-//! What the sums of each step of a scorecard held, and what a reader of them could infer.
+//! What the sums of each step held, and what a reader of them could infer.
 
 use haihe_models::{binning::Binning, metrics::ScoreHistogram};
-use haihe_protocol::horizontal::scorecard::{Evaluation, ScorecardResult};
+use haihe_protocol::horizontal::{anomaly::AnomalyModel, scorecard::Evaluation};
 use haihe_simulations::rounds::RoundFacts;
 
-use super::{Scene, SmallCells, StepLeak, and, note};
+use super::{Learns, Learnt, Scene, SmallCells, StepLeak, and, learning, note};
 use crate::report::data::Note;
 
 /// The steps that occurred, in order.
-pub(super) fn leaks(scene: &Scene<'_>, rounds: &[RoundFacts], result: &ScorecardResult) -> Vec<StepLeak> {
+pub(super) fn leaks(scene: &Scene<'_>, rounds: &[RoundFacts], result: Learnt<'_>) -> Vec<StepLeak> {
     let mut steps: Vec<&str> = Vec::new();
     for round in rounds {
         if !steps.contains(&round.summary.step.as_str()) {
@@ -18,13 +18,16 @@ pub(super) fn leaks(scene: &Scene<'_>, rounds: &[RoundFacts], result: &Scorecard
     steps.into_iter().map(|step| leak(scene, step, rounds, result)).collect()
 }
 
-fn leak(scene: &Scene<'_>, step: &str, rounds: &[RoundFacts], result: &ScorecardResult) -> StepLeak {
+fn leak(scene: &Scene<'_>, step: &str, rounds: &[RoundFacts], result: Learnt<'_>) -> StepLeak {
     let of: Vec<&RoundFacts> = rounds.iter().filter(|r| r.summary.step == step).collect();
-    let (holds, infers) = words(step, scene);
+    let (holds, infers) = match scene.learns {
+        Learns::Scorecard => words(step, scene),
+        Learns::Network(_) | Learns::Anomaly(_) => learning::words(step, scene),
+    };
     let small_cells = match step {
         _ if scene.noise.is_some() => None,
         "label_counts" => fine_cells(scene, &of),
-        "evaluation" => Some(small_cells(cells(&histograms(&result.evaluation)), scene.floor)),
+        "evaluation" => Some(small_cells(published(result), scene.floor)),
         _ => None,
     };
     let infers = match (step, &small_cells) {
@@ -38,8 +41,9 @@ fn leak(scene: &Scene<'_>, step: &str, rounds: &[RoundFacts], result: &Scorecard
         fewest_contributors: of.iter().map(|r| r.contributors).min().unwrap_or(0),
         smallest_published: match step {
             "profile" => of.first().and_then(|r| smallest_total(r)),
-            "label_counts" => smallest_bin(&result.binnings),
-            "evaluation" => smallest_cell(&histograms(&result.evaluation)),
+            "label_counts" => smallest_count(result),
+            "evaluation" => least(published(result)),
+            "drivers" => smallest_warning(result),
             _ => None,
         },
         small_cells,
@@ -48,33 +52,66 @@ fn leak(scene: &Scene<'_>, step: &str, rounds: &[RoundFacts], result: &Scorecard
     }
 }
 
-fn least(values: impl Iterator<Item = f64>) -> Option<f64> {
-    values.filter(|v| *v > 0.0).reduce(f64::min)
+fn least(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    values.into_iter().filter(|v| *v > 0.0).reduce(f64::min)
 }
 
 /// Of goods and bads in training, and test rows.
 fn smallest_total(round: &RoundFacts) -> Option<f64> {
     let figure = |name: &str| round.summary.figures.get(name).copied().unwrap_or(0.0);
-    least([figure("rows") - figure("bads"), figure("bads"), figure("test_rows")].into_iter())
+    least([figure("rows") - figure("bads"), figure("bads"), figure("test_rows")])
 }
 
-/// Rows of the smallest bin whose counts are published.
-fn smallest_bin(binnings: &[Binning]) -> Option<f64> {
-    least(binnings.iter().flat_map(|b| &b.bins).map(|b| b.good + b.bad))
+/// Rows of the smallest bin or cell whose counts the result shows.
+fn smallest_count(result: Learnt<'_>) -> Option<f64> {
+    let bins = |binnings: &[Binning]| least(binnings.iter().flat_map(|b| &b.bins).map(|b| b.good + b.bad));
+    match result {
+        Learnt::Scorecard(result) => bins(&result.binnings),
+        Learnt::Anomaly(result) => match &result.model {
+            AnomalyModel::Tails(tails) => least(tails.margins().columns.iter().flat_map(|m| m.counts.iter().copied())),
+            AnomalyModel::Forest(_) | AnomalyModel::Autoencoder(_) => None,
+        },
+        Learnt::Network(_) => None,
+    }
 }
 
-/// Every histogram that the result carries.
+/// Test rows of the smallest warning level that has any.
+fn smallest_warning(result: Learnt<'_>) -> Option<f64> {
+    match result {
+        Learnt::Anomaly(result) => least(result.warned.iter().flat_map(|w| [w.good, w.bad])),
+        Learnt::Scorecard(_) | Learnt::Network(_) => None,
+    }
+}
+
+/// Firms per cell of every histogram that the result carries.
+fn published(result: Learnt<'_>) -> Vec<f64> {
+    match result {
+        Learnt::Scorecard(result) => cells(&histograms(&result.evaluation)),
+        Learnt::Network(result) => {
+            let e = &result.evaluation;
+            let all = [&e.train, &e.test].into_iter().chain(&e.test_own);
+            let own = e.per_party.iter().flat_map(|p| {
+                [Some(&p.test.shared), p.test.alone.as_ref(), p.test.own.as_ref()].into_iter().flatten()
+            });
+            cells(&all.chain(own).map(|p| &p.histogram).collect::<Vec<_>>())
+        }
+        Learnt::Anomaly(result) => {
+            let test = [&result.test].into_iter().chain(result.per_party.iter().map(|p| &p.test));
+            let mut all = cells(&test.map(|d| &d.histogram).collect::<Vec<_>>());
+            all.extend(&result.train);
+            all
+        }
+    }
+}
+
+/// Every histogram that a scorecard's result carries.
 fn histograms(evaluation: &Evaluation) -> Vec<&ScoreHistogram> {
     let all = [&evaluation.train, &evaluation.test].into_iter().chain(&evaluation.test_recalibrated);
     all.chain(evaluation.per_party.iter().map(|p| &p.test)).map(|m| &m.histogram).collect()
 }
 
-fn cells<'a>(histograms: &'a [&ScoreHistogram]) -> impl Iterator<Item = f64> + 'a {
-    histograms.iter().flat_map(|h| h.good.iter().zip(&h.bad).map(|(good, bad)| good + bad))
-}
-
-fn smallest_cell(histograms: &[&ScoreHistogram]) -> Option<f64> {
-    least(cells(histograms))
+fn cells(histograms: &[&ScoreHistogram]) -> Vec<f64> {
+    histograms.iter().flat_map(|h| h.good.iter().zip(&h.bad).map(|(good, bad)| good + bad)).collect()
 }
 
 /// Goods and bads stand in turn; the tag's slots end the sum. `None` where a sum is not at hand.
@@ -87,8 +124,8 @@ fn fine_cells(scene: &Scene<'_>, rounds: &[&RoundFacts]) -> Option<SmallCells> {
     Some(small_cells(pairs, scene.floor))
 }
 
-fn small_cells(cells: impl Iterator<Item = f64>, below: f64) -> SmallCells {
-    cells.fold(SmallCells { below, cells: 0, single: 0 }, |small, rows| SmallCells {
+fn small_cells(cells: impl IntoIterator<Item = f64>, below: f64) -> SmallCells {
+    cells.into_iter().fold(SmallCells { below, cells: 0, single: 0 }, |small, rows| SmallCells {
         cells: small.cells + u64::from(rows > 0.0 && rows < below),
         single: small.single + u64::from(rows == 1.0),
         ..small

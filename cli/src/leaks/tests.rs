@@ -15,7 +15,7 @@ use super::*;
 /// A leak report without a journal, for tests of the page.
 pub(crate) fn sample(parties: &[PartyId], rounds: &[RoundFacts], result: &ScorecardResult) -> LeakReport {
     let rule = rule(3, 3);
-    let scene = Scene { parties, rule: &rule, noise: None, encrypted: true, floor: 30.0, sums: None, tag_slots: 3 };
+    let scene = Scene { parties, rule: &rule, noise: None, encrypted: true, learns: Learns::Scorecard, floor: 30.0, sums: None, tag_slots: 3 };
     let traffic = |name: &'static str| (name, Traffic { count: 9, bytes: 900 });
     let (classes, unrecorded, absent) =
         classes::leaks(&scene, &["contribution (M2)", "answer (M4)", "join"].map(traffic).into(), None);
@@ -26,7 +26,7 @@ pub(crate) fn sample(parties: &[PartyId], rounds: &[RoundFacts], result: &Scorec
         federation: "jingjinji".to_owned(),
         scheme: "lattice".to_owned(),
         remarks: remarks::remarks(&scene),
-        steps: steps::leaks(&scene, rounds, result),
+        steps: steps::leaks(&scene, rounds, result.into()),
         collusions: collusions::collusions(&scene),
         noise: None,
         classes,
@@ -271,7 +271,7 @@ fn rounds_without_somebody_are_named() {
     let (parties, mut four) = (ids(&["bj", "he", "sx", "tj"]), rule(4, 3));
     four.partial_rounds = vec![PartialRound { round: 4, step: "regression".to_owned(), missing: ids(&["he"]) }];
     let scene =
-        Scene { parties: &parties, rule: &four, noise: None, encrypted: false, floor: 30.0, sums: None, tag_slots: 3 };
+        Scene { parties: &parties, rule: &four, noise: None, encrypted: false, learns: Learns::Scorecard, floor: 30.0, sums: None, tag_slots: 3 };
     let remarks = remarks::remarks(&scene);
     assert!(remarks.iter().any(|r| r.en == "Round 4 (regression) was summed without he."), "{remarks:?}");
     assert!(remarks[0].en.contains("NO ENCRYPTION"));
@@ -285,7 +285,7 @@ fn many_parties_are_not_all_named() {
     let parties = ids(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let rule = Rule { members: 64, privacy_threshold: 21, answers_needed: 48, ..rule(1000, 900) };
     let scene =
-        Scene { parties: &parties, rule: &rule, noise: None, encrypted: true, floor: 30.0, sums: None, tag_slots: 3 };
+        Scene { parties: &parties, rule: &rule, noise: None, encrypted: true, learns: Learns::Scorecard, floor: 30.0, sums: None, tag_slots: 3 };
     for row in collusions::collusions(&scene) {
         assert!(row.coalitions.is_empty() && row.can.en.len() < 600, "{row:?}");
     }

@@ -12,6 +12,7 @@ mod figures;
 mod format;
 mod html;
 pub mod joint;
+pub mod learned;
 mod privacy;
 mod scorecard;
 mod words;

@@ -1,27 +1,42 @@
 //! The section on privacy: who sent what, and who could infer what.
 
+use askama::Template;
+
 use super::{
     charts::Svg,
-    data::{Note, PartyFacts, Report},
+    data::{CommitteeFacts, Note, PartyFacts, Report},
     figures,
     format::{DASH, bytes, count, fixed, percent, whole},
     words::{self, both},
 };
-use crate::leaks::{ClassLeak, Collusion, StepLeak, Verdict};
+use crate::leaks::{ClassLeak, Collusion, LeakReport, StepLeak, Verdict};
 use haihe_protocol::horizontal::scorecard::noised::{PrivacySpent, Release, ReleaseBlock};
 
 /// What the section shows.
 pub(super) struct View {
+    pub(super) tables: String,
     pub(super) parties: Vec<(Note, String, String, Svg)>,
     pub(super) total: String,
-    pub(super) messages: Vec<MessageRow>,
-    pub(super) unrecorded: Vec<MessageRow>,
-    pub(super) absent: String,
-    pub(super) steps: Vec<StepRow>,
-    pub(super) collusions: Vec<CollusionRow>,
-    pub(super) two_sums_impossible: bool,
     pub(super) per_party: bool,
     pub(super) spent: Option<SpentView>,
+}
+
+/// The tables of a leak report.
+#[derive(Template)]
+#[template(path = "report/leaks.html")]
+struct Tables<'a> {
+    view: LeaksView,
+    committee: &'a CommitteeFacts,
+}
+
+/// What they show.
+struct LeaksView {
+    messages: Vec<MessageRow>,
+    unrecorded: Vec<MessageRow>,
+    absent: String,
+    steps: Vec<StepRow>,
+    collusions: Vec<CollusionRow>,
+    two_sums_impossible: bool,
 }
 
 /// What was spent of each firm's privacy.
@@ -43,35 +58,35 @@ pub(super) struct SpentRow {
 }
 
 /// A class of messages.
-pub(super) struct MessageRow {
-    pub(super) name: Note,
-    pub(super) route: Note,
-    pub(super) count: String,
-    pub(super) bytes: String,
-    pub(super) receiver: Note,
-    pub(super) outsider: Note,
-    pub(super) protected_by: Note,
+struct MessageRow {
+    name: Note,
+    route: Note,
+    count: String,
+    bytes: String,
+    receiver: Note,
+    outsider: Note,
+    protected_by: Note,
 }
 
 /// A step of the learning.
-pub(super) struct StepRow {
-    pub(super) name: Note,
-    pub(super) sums: u32,
-    pub(super) dimension: String,
-    pub(super) fewest: u32,
-    pub(super) smallest: String,
-    pub(super) small_cells: String,
-    pub(super) holds: Note,
-    pub(super) infers: Note,
+struct StepRow {
+    name: Note,
+    sums: u32,
+    dimension: String,
+    fewest: u32,
+    smallest: String,
+    small_cells: String,
+    holds: Note,
+    infers: Note,
 }
 
 /// Some who pool what they know.
-pub(super) struct CollusionRow {
-    pub(super) who: Note,
+struct CollusionRow {
+    who: Note,
     /// Class of style and words, one per column.
-    pub(super) verdicts: [(&'static str, &'static str, &'static str); 4],
-    pub(super) can: Note,
-    pub(super) cannot: Note,
+    verdicts: [(&'static str, &'static str, &'static str); 4],
+    can: Note,
+    cannot: Note,
 }
 
 /// The section of a report.
@@ -82,19 +97,27 @@ pub(super) fn view(report: &Report) -> View {
         let share = if total > 0 { percent(p.bytes_sent as f64 / total as f64, 1) } else { DASH.to_owned() };
         (words::party(p), bytes(p.bytes_sent), share, figures::share_bar("swatch main", p.bytes_sent as f64, most))
     };
-    let (c, leaks) = (&report.committee, &report.leaks);
     View {
+        tables: tables(&report.leaks, &report.committee),
         parties: report.parties.iter().map(party).collect(),
         total: bytes(total),
+        per_party: !report.result.evaluation.per_party.is_empty(),
+        spent: report.result.privacy.as_ref().map(spent),
+    }
+}
+
+/// Who could infer what, the committee, the sums and the messages, as HTML.
+pub(super) fn tables(leaks: &LeakReport, committee: &CommitteeFacts) -> String {
+    let c = committee;
+    let view = LeaksView {
         messages: leaks.classes.iter().map(message_row).collect(),
         unrecorded: leaks.unrecorded.iter().map(message_row).collect(),
         absent: leaks.absent.join(", "),
         steps: leaks.steps.iter().map(step_row).collect(),
         collusions: leaks.collusions.iter().map(collusion_row).collect(),
         two_sums_impossible: u64::from(c.answers_needed) * 2 > u64::from(c.members) + u64::from(c.privacy_threshold),
-        per_party: !report.result.evaluation.per_party.is_empty(),
-        spent: report.result.privacy.as_ref().map(spent),
-    }
+    };
+    Tables { view, committee }.render().expect("writing plain values to a string cannot fail")
 }
 
 fn spent(p: &PrivacySpent) -> SpentView {

@@ -93,7 +93,7 @@ pub(super) fn stability(psi: f64) -> Note {
     }
 }
 
-/// Steps of a scorecard job.
+/// Steps of a job.
 pub(super) fn step(step: &str) -> Note {
     let zh = match step {
         "profile" => "数据概览",
@@ -101,6 +101,9 @@ pub(super) fn step(step: &str) -> Note {
         "correlation" => "相关性",
         "regression" => "回归",
         "evaluation" => "评估",
+        "train" => "训练",
+        "grow" => "生长",
+        "drivers" => "驱动因素",
         _ => "",
     };
     both(step.replace('_', " "), zh)

@@ -1,5 +1,6 @@
 //! The programs themselves: separate processes on loopback, killed and restarted; and what the tool says.
 
+mod anomaly;
 mod audit;
 mod documentation;
 mod joint;
