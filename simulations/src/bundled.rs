@@ -16,6 +16,8 @@ pub const SBA_LOANS_GZ: &[u8] = include_bytes!("../data/sba_loans.csv.gz");
 pub const POLISH_YEAR5_GZ: &[u8] = include_bytes!("../data/polish_year5.csv.gz");
 /// Foetal heart traces, pathological or not, as bundled (gzip, CSV): a set for anomaly models, divided unevenly.
 pub const CARDIO_GZ: &[u8] = include_bytes!("../data/cardio.csv.gz");
+/// Taiwanese credit cards with six months of bills and payments, as bundled (gzip, CSV).
+pub const DEFAULT_CREDIT_GZ: &[u8] = include_bytes!("../data/default_credit.csv.gz");
 /// Which party of a vertical job holds which of the Polish ratios (JSON).
 pub const POLISH_YEAR5_PARTIES: &str = include_str!("../data/polish_year5_parties.json");
 /// Licence, citation, columns, leaks and digests of the bundled files.
@@ -120,6 +122,49 @@ pub fn write_polish_silos(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 /// their baseline heart rate `x0`, slow to fast, one of ten to any. Every file has `firm_id`, `y`, `set` and `x0` to `x20`.
 pub fn write_cardio_silos(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     write_rows_by_silo(dir, &cardio())
+}
+
+/// The bundled credit cards.
+pub fn default_credit() -> TextTable {
+    TextTable::decode(DEFAULT_CREDIT_GZ)
+}
+
+/// Writes `<dir>/<party>/cards.csv` (`card_id`, `y`, `set`, and what does not change) and `<dir>/<party>/months.csv` (one row per
+/// card and month: months past due, bill and payment as shares of the limit, and both amounts) for three parties, 60, 30 and
+/// 10 % of the cards.
+pub fn write_default_credit_silos(dir: &Path) -> io::Result<Vec<(String, PathBuf, PathBuf)>> {
+    let cards = default_credit();
+    let (at, limit) = (column_of(&cards, "silo"), column_of(&cards, "limit_bal"));
+    let fixed = ["limit_bal", "sex", "education", "marriage", "age"];
+    // September is month 1 of bills and payments, and month 0 of the months past due: the set has no PAY_1.
+    let months: Vec<(String, [usize; 3])> = (1..=6)
+        .map(|back| {
+            let past_due = if back == 1 { "pay_0".to_owned() } else { format!("pay_{back}") };
+            let columns = [past_due, format!("bill_amt{back}"), format!("pay_amt{back}")];
+            (format!("2005-{:02}", 10 - back), columns.map(|c| column_of(&cards, &c)))
+        })
+        .collect();
+    let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
+    let mut written = Vec::new();
+    for (silo, party) in SBA_SILO_PARTIES.into_iter().enumerate() {
+        let lead = [("id", "card_id"), ("y", "y"), ("set", "set")];
+        let own = cards.filtered(|row| row[at] == silo.to_string());
+        let (path, series) = (dir.join(party).join("cards.csv"), dir.join(party).join("months.csv"));
+        own.selected(lead.into_iter().chain(fixed.map(|n| (n, n)))).write_csv(&path)?;
+        let columns = ["card_id", "month", "past_due", "use", "paid", "bill", "payment"].map(str::to_owned).to_vec();
+        let mut rows = Vec::with_capacity(6 * own.rows.len());
+        for row in &own.rows {
+            for (month, [past_due, bill, payment]) in &months {
+                let of_limit = |column: usize| (number(&row[column]) / number(&row[limit])).to_string();
+                let [bill_share, paid_share] = [of_limit(*bill), of_limit(*payment)];
+                let values = [&row[0], month, &row[*past_due], &bill_share, &paid_share, &row[*bill], &row[*payment]];
+                rows.push(values.map(String::clone).to_vec());
+            }
+        }
+        TextTable { columns, rows }.write_csv(&series)?;
+        written.push((party.to_owned(), path, series));
+    }
+    Ok(written)
 }
 
 /// One file `firms.csv` per party, with its rows of a set that has a column `silo`.
@@ -282,10 +327,11 @@ mod tests {
 
     #[test]
     fn the_readme_gives_the_digest_of_every_file() {
-        let files: [(&str, &[u8]); 4] = [
+        let files: [(&str, &[u8]); 5] = [
             ("sba_loans.csv.gz", SBA_LOANS_GZ),
             ("polish_year5.csv.gz", POLISH_YEAR5_GZ),
             ("cardio.csv.gz", CARDIO_GZ),
+            ("default_credit.csv.gz", DEFAULT_CREDIT_GZ),
             ("polish_year5_parties.json", POLISH_YEAR5_PARTIES.as_bytes()),
         ];
         for (name, bytes) in files {
@@ -301,7 +347,12 @@ mod tests {
 
     #[test]
     fn the_tables_have_the_documented_shape_and_splits() {
-        let sets = [(sba(), 30_000, 15_000, 20_944), (polish_year5(), 5_910, 410, 4_191), (cardio(), 1_831, 176, 1_291)];
+        let sets = [
+            (sba(), 30_000, 15_000, 20_944),
+            (polish_year5(), 5_910, 410, 4_191),
+            (cardio(), 1_831, 176, 1_291),
+            (default_credit(), 30_000, 6_636, 20_944),
+        ];
         for (table, rows, bad, train) in sets {
             assert_eq!(table.rows.len(), rows);
             assert_eq!((count(&table, "y", "1"), count(&table, "y", "0")), (bad, rows - bad));

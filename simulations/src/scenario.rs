@@ -28,6 +28,7 @@ use crate::{
     baseline::{BaselineError, Comparison, compare},
     bundled,
     fault::Fault,
+    twin::{self, TwinError},
     simulation::{Federation, Outcome, Progress, SimulationError, SimulationOptions},
 };
 
@@ -82,6 +83,12 @@ pub enum Bundled {
     SbaSilos,
     /// US loans of thirty small lenders: `lender-08` to `lender-37`.
     SbaLenders,
+    /// Polish firms, drawn into `bj`, `tj` and `he`.
+    PolishSilos,
+    /// Heart traces, unevenly divided among `bj`, `tj` and `he`.
+    CardioSilos,
+    /// Taiwanese credit cards with six months each, drawn into `bj`, `tj` and `he`.
+    DefaultCreditSilos,
 }
 
 /// One figure that must come out.
@@ -125,10 +132,24 @@ pub struct ScenarioOutcome {
     pub outcome: Outcome,
     /// Against pooled and alone, if the scenario asks for it.
     pub comparison: Option<Comparison>,
+    /// The same learning with all rows in one place, and by every party alone, if the scenario compares and the job trains a
+    /// network or an anomaly model.
+    pub twins: Vec<Twin>,
     /// One per expected figure.
     pub checks: Vec<Check>,
     /// Wall-clock seconds of the federation alone, without loading and comparing.
     pub seconds: f64,
+}
+
+/// A model that was trained in the clear, measured on the test rows of all parties.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Twin {
+    /// `pooled`, or whose.
+    pub name: String,
+    /// AUC, or AUROC of anomaly scores; absent if the party cannot train alone.
+    pub auc: Option<f64>,
+    /// Average precision, of anomaly scores only.
+    pub average_precision: Option<f64>,
 }
 
 /// Why a scenario did not run to its end.
@@ -168,6 +189,9 @@ pub enum ScenarioError {
     /// The comparison is impossible.
     #[error(transparent)]
     Baseline(#[from] BaselineError),
+    /// So is the twin.
+    #[error(transparent)]
+    Twin(#[from] TwinError),
 }
 
 #[derive(Deserialize)]
@@ -245,7 +269,11 @@ pub async fn run_opened(
         (JobResult::Scorecard(result), true) => Some(compare(&spec, result, &tables)?),
         _ => None,
     };
-    let mut ended = ScenarioOutcome { scenario, outcome, comparison, checks: Vec::new(), seconds };
+    let twins = match (&outcome.result, scenario.head.compare) {
+        (JobResult::Network(_) | JobResult::Anomaly(_), true) => twins(&spec, &tables)?,
+        _ => Vec::new(),
+    };
+    let mut ended = ScenarioOutcome { scenario, outcome, comparison, twins, checks: Vec::new(), seconds };
     let figures = ended.figures();
     let check = |e: &Expected| Check {
         figure: e.figure.clone(),
@@ -277,6 +305,10 @@ impl ScenarioOutcome {
         .map(|(name, value)| (name.to_owned(), value))
         .into();
         figures.extend(learned(&outcome.result).map(|(name, value)| (name.to_owned(), value)));
+        for twin in &self.twins {
+            figures.extend(twin.auc.map(|auc| (format!("{} AUC", twin.name), auc)));
+            figures.extend(twin.average_precision.map(|p| (format!("{} AUPRC", twin.name), p)));
+        }
         if let Some(comparison) = &self.comparison {
             for model in &comparison.models {
                 for figure in model.all.iter() {
@@ -304,6 +336,22 @@ impl ScenarioOutcome {
         }
         figures
     }
+}
+
+/// Pooled training, and every party alone.
+fn twins(spec: &JobSpec, tables: &[(PartyId, Arc<Table>)]) -> Result<Vec<Twin>, TwinError> {
+    let everybody = Arc::new(twin::pooled(tables)?);
+    let one = |name: String, table: &Arc<Table>| {
+        let party = tables.first().map_or_else(Vec::new, |(party, _)| vec![(party.clone(), table.clone())]);
+        let trained = twin::learn(spec, &party, |_| ()).and_then(|trained| twin::measured(&trained, &everybody));
+        match trained {
+            Ok((auc, average_precision)) => Twin { name, auc: Some(auc), average_precision },
+            Err(_) => Twin { name, auc: None, average_precision: None },
+        }
+    };
+    let mut twins = vec![one("pooled".to_owned(), &everybody)];
+    twins.extend(tables.iter().map(|(party, table)| one(format!("{party} alone"), table)));
+    Ok(twins)
 }
 
 /// Figures of the result itself.
@@ -339,19 +387,29 @@ async fn scenario_tables(
 ) -> Result<Vec<(PartyId, Arc<Table>)>, ScenarioError> {
     let file_error = |source| ScenarioError::File { path: path.to_owned(), source };
     let folder = tempfile::tempdir().map_err(file_error)?;
+    let mut months: BTreeMap<PartyId, PathBuf> = BTreeMap::new();
     let files: Vec<(PartyId, PathBuf)> = match &scenario.head.data {
         Data::Files(files) => files.iter().map(|(p, file)| (p.clone(), beside(path, file))).collect(),
         Data::Bundled(bundled) => {
             let written = match bundled {
                 Bundled::SbaSilos => bundled::write_sba_silos(folder.path()),
                 Bundled::SbaLenders => bundled::write_sba_lenders(folder.path(), bundled::SBA_LENDERS),
+                Bundled::PolishSilos => bundled::write_polish_silos(folder.path()),
+                Bundled::CardioSilos => bundled::write_cardio_silos(folder.path()),
+                Bundled::DefaultCreditSilos => {
+                    let written = bundled::write_default_credit_silos(folder.path()).map_err(file_error)?;
+                    for (party, _, series) in &written {
+                        months.insert(PartyId::new(party)?, series.clone());
+                    }
+                    Ok(written.into_iter().map(|(party, file, _)| (party, file)).collect())
+                }
             };
             let written = written.map_err(file_error)?;
             written.into_iter().map(|(p, f)| Ok((PartyId::new(p)?, f))).collect::<Result<_, PartyIdError>>()?
         }
     };
-    let series = scenario.head.series.iter().map(|(party, file)| (party.clone(), beside(path, file))).collect();
-    let loaded = load_all(spec, &files, &series).await?;
+    months.extend(scenario.head.series.iter().map(|(party, file)| (party.clone(), beside(path, file))));
+    let loaded = load_all(spec, &files, &months).await?;
     Ok(loaded.into_iter().map(|(party, loaded)| (party, Arc::new(loaded.table))).collect())
 }
 

@@ -5,7 +5,12 @@
 
 use std::sync::Arc;
 
-use haihe_models::table::{Column, Table};
+use haihe_models::{
+    grid::rows_of,
+    metrics::{Ranking, ScoreHistogram, average_precision},
+    network::{Learner as _, Plain},
+    table::{Column, Split, Table},
+};
 use haihe_protocol::{
     horizontal::{JobResult, Next, Plan, PlanError, Rows, Summary},
     id::PartyId,
@@ -74,6 +79,31 @@ pub fn learn(
         }
     }
     Err(TwinError::Result(format!("it is not finished after {MOST_ROUNDS} rounds")))
+}
+
+/// AUC of a trained network or anomaly model on the test rows of a table, and average precision of anomaly scores.
+pub fn measured(trained: &JobResult, table: &Table) -> Result<(f64, Option<f64>), TwinError> {
+    let failed = |e: &dyn ToString| TwinError::Result(e.to_string());
+    let rows = rows_of(table, Split::Test);
+    let bad: Vec<bool> = rows.iter().filter_map(|&row| table.label.get(row)).copied().collect();
+    match trained {
+        JobResult::Anomaly(result) => {
+            // Histograms have the bads at the low end.
+            let scores = result.model.score(table, &rows).map_err(|e| failed(&e))?;
+            let minus: Vec<f64> = scores.iter().map(|score| -score).collect();
+            let histogram = ScoreHistogram::exact(&minus, &bad).map_err(|e| failed(&e))?;
+            let ranking = Ranking::of(&histogram).map_err(|e| failed(&e))?;
+            Ok((ranking.auc, Some(average_precision(&histogram).map_err(|e| failed(&e))?)))
+        }
+        _ => {
+            let learned = trained.learned().ok_or_else(|| failed(&"the job trains no network"))?;
+            let examples = learned.encoder.encode(table, &rows).map_err(|e| failed(&e))?;
+            let mut learner = Plain::forward_only(learned.architecture.clone()).map_err(|e| failed(&e))?;
+            let scores = learner.predict(&learned.parameters, &examples).map_err(|e| failed(&e))?;
+            let good: Vec<f64> = scores.iter().map(|s| -f64::from(*s)).collect();
+            Ok((Ranking::of_rows(&good, &bad).map_err(|e| failed(&e))?.auc, None))
+        }
+    }
 }
 
 /// All rows in one table, for pooled training.
