@@ -118,13 +118,14 @@ pub fn report(
     let rounds = round_facts(entries)?;
     let circumstances = Circumstances { federation, scheme, ..Circumstances::default() };
     let leaks = leak_report(entries, &rounds, &result, &circumstances)?;
+    let seconds = reading.seconds();
     Ok(Report {
         parties: reading.parties(describe),
         name: reading.name,
         job: reading.job,
         federation: federation.to_owned(),
         opened: rfc3339(reading.opened),
-        seconds: reading.seconds(),
+        seconds,
         scheme: scheme.to_owned(),
         committee: reading.committee.context("the journal has no roster")?,
         rounds,

@@ -10,7 +10,7 @@ use haihe_models::{
 use haihe_protocol::{
     horizontal::{
         JobResult, Layout, Next, Performed, Plan, PlanError, Rows, Task,
-        anomaly::AnomalyModel,
+        anomaly::{AnomalyJobError, AnomalyModel},
         network::{self, Memory},
     },
     id::PartyId,
@@ -166,7 +166,7 @@ fn a_federation_learns_what_one_party_with_all_rows_learns() {
 }
 
 #[test]
-fn tasks_name_the_parameters_that_follow_from_the_sums() {
+fn a_task_names_the_parameters_that_follow_from_the_sums() {
     let mut run = Run::new(spec(3, MLP), three());
     run.until("train");
     let first = train_task(&run.plan);
@@ -175,6 +175,7 @@ fn tasks_name_the_parameters_that_follow_from_the_sums() {
     run.round(|_| ()).expect("a round");
     let second = train_task(&run.plan);
     assert_ne!(first.parameters, second.parameters);
+    assert_eq!(first.parameters, network::parameters_digest(&first.architecture.initial(1)));
     // Another sum, another network.
     let mut other = Run::new(spec(3, MLP), three());
     other.until("train");
@@ -187,7 +188,7 @@ fn tasks_name_the_parameters_that_follow_from_the_sums() {
 }
 
 #[test]
-fn the_network_of_the_best_round_is_released_and_training_stops_early() {
+fn the_result_is_the_network_of_the_best_round() {
     let hasty = MLP.replace("rate = 0.01", "rate = 0.3").replace("most = 12", "most = 60\npatience = 3");
     let result = Run::new(spec(3, &hasty), three()).finish();
     let network = &result.network().expect("a network").network;
@@ -198,7 +199,7 @@ fn the_network_of_the_best_round_is_released_and_training_stops_early() {
 }
 
 #[test]
-fn updates_are_clipped_to_the_bounds_and_counted() {
+fn updates_beyond_the_bounds_are_clipped_and_counted() {
     let tight = format!("{MLP}[network.clipping]\nstart = 0.001\n");
     let mut run = Run::new(spec(3, &tight), three());
     run.until("train");
@@ -216,7 +217,7 @@ fn updates_are_clipped_to_the_bounds_and_counted() {
 }
 
 #[test]
-fn a_party_that_is_not_drawn_sends_zeros_and_still_validates() {
+fn a_party_that_is_not_drawn_sends_zeros() {
     let sampled = MLP.replace("most = 12", "most = 12\nsample = 0.5");
     let tables: Vec<_> = (0..4).map(|i| firms(i, 400, 0.0)).collect();
     let mut run = Run::new(spec(4, &sampled), tables);
@@ -235,7 +236,7 @@ fn a_party_that_is_not_drawn_sends_zeros_and_still_validates() {
 }
 
 #[test]
-fn a_personal_head_is_in_no_vector_and_serves_its_own_party() {
+fn what_stays_at_a_party_is_in_no_vector() {
     let shared = Run::new(spec(3, MLP), (0..3).map(|i| firms(i, 600, 3.0 * i as f64)).collect()).finish();
     let personal = format!("{MLP}[network.personal]\nhead = true\n");
     let mut run = Run::new(spec(3, &personal), (0..3).map(|i| firms(i, 600, 3.0 * i as f64)).collect());
@@ -356,25 +357,89 @@ fn every_party_sees_its_own_customers_under_three_networks() {
 }
 
 #[test]
-fn jobs_that_make_no_sense_are_refused_with_reasons() {
-    let problems = |tables: &str| JobSpec::parse(&job(3, tables)).expect_err("refused");
-    let two = problems(&format!("{MLP}[scorecard]\n"));
-    assert!(two.contains(&JobProblem::TwoKinds), "{two:?}");
+fn memory_of_another_network_is_refused() {
+    let personal = format!("{MLP}[network.personal]\nhead = true\n");
+    let mut run = Run::new(spec(3, &personal), three());
+    run.until("train");
+    run.round(|_| ()).expect("a round");
+    let good = run.perform(0).expect("a vector").memory.expect("a head");
+    let other = Memory { head: vec![0.5; 5], control: Vec::new() };
+    let other = serde_json::to_vec(&other).expect("plain data");
+    for bytes in [&good[..good.len() - 1], b"{}", &other, b""] {
+        let memory = Some(bytes);
+        let rows = Rows { table: &run.tables[0], party: 0, parties: 3, memory };
+        let error = run.plan.perform(&run.spec, &rows).expect_err("refused");
+        assert!(matches!(error, PlanError::Network(network::NetworkError::Memory { .. })), "{error}");
+        assert!(error.to_string().contains("restore the vault"), "{error}");
+    }
+}
+
+fn problems(parties: usize, tables: &str) -> Vec<JobProblem> {
+    JobSpec::parse(&job(parties, tables)).expect_err("refused")
+}
+
+/// The job is refused by a [`JobProblem::Option`] with this word.
+fn refused(parties: usize, tables: &str, word: &str) {
+    let found = problems(parties, tables);
+    let fits = |p: &JobProblem| matches!(p, JobProblem::Option { .. }) && p.to_string().contains(word);
+    assert!(found.iter().any(fits), "{word}: {found:?}");
+}
+
+#[test]
+fn two_kinds_in_one_job_are_refused() {
+    for (first, second) in [(MLP, "[scorecard]\n"), (MLP, "[anomaly.tails]\n"), ("[anomaly.tails]\n", "[scorecard]\n")]
+    {
+        let found = problems(3, &format!("{first}{second}"));
+        assert!(found.contains(&JobProblem::TwoKinds), "{found:?}");
+    }
+}
+
+#[test]
+fn sums_of_one_update_are_not_planned() {
+    refused(3, &MLP.replace("most = 12", "sample = 0.2"), "two of job.min_parties");
+    refused(8, &format!("{MLP}[network.robust]\nbuckets = 5\nrule = {{ kind = \"median\" }}\n"), "robust.buckets");
+}
+
+#[test]
+fn privacy_is_not_promised_where_there_is_no_noise() {
+    refused(3, &format!("{MLP}[privacy]\nepsilon = 1.0\n"), "[privacy]");
+    refused(3, "[anomaly.tails]\n[privacy]\nepsilon = 1.0\n", "[privacy]");
+}
+
+#[test]
+fn one_method_in_a_job() {
+    refused(3, "[anomaly]\n", "exactly one");
+    refused(3, "[anomaly.tails]\n[anomaly.forest]\n", "exactly one");
+}
+
+#[test]
+fn jobs_that_cannot_end_well_are_refused_before_they_begin() {
+    let model = "kind = \"mlp\", hidden = [16]";
     for (tables, word) in [
-        (MLP.replace("kind = \"mlp\", hidden = [16]", "kind = \"autoencoder\""), "belongs to [anomaly]"),
-        (MLP.replace("kind = \"mlp\", hidden = [16]", "kind = \"lstm\", hidden = 8"), "encoding.series"),
+        (MLP.replace(model, "kind = \"autoencoder\""), "belongs to [anomaly]"),
+        (MLP.replace(model, "kind = \"lstm\", hidden = 8"), "encoding.series"),
+        (MLP.replace(model, "kind = \"mlp\", hidden = [100000]"), "16384"),
         (MLP.replace("rate = 0.01", "rate = -1.0"), "rate"),
         (MLP.replace("most = 12", "most = 0"), "rounds.most"),
-        (MLP.replace("most = 12", "sample = 0.2"), "two parties"),
-        (format!("{MLP}[network.robust]\nbuckets = 3\nrule = {{ kind = \"median\" }}\n"), "robust.buckets"),
-        (format!("{MLP}[privacy]\nepsilon = 1.0\n"), "[privacy]"),
-        ("[anomaly]\n".to_owned(), "exactly one"),
-        ("[anomaly.tails]\n[anomaly.forest]\n".to_owned(), "exactly one"),
         ("[anomaly.autoencoder]\n".to_owned(), "autoencoder"),
+        ("[anomaly.forest]\nsum_counts = 50000000\n".to_owned(), "sum_counts"),
+        (
+            "[anomaly]\npopulation = \"good\"\n[anomaly.autoencoder]\nmodel = { kind = \"autoencoder\" }\n\
+          encoding = { kind = \"woe\" }\n"
+                .to_owned(),
+            "woe",
+        ),
     ] {
-        let found: Vec<String> = problems(&tables).iter().map(ToString::to_string).collect();
-        assert!(found.iter().any(|p| p.contains(word)), "{word}: {found:?}");
+        refused(3, &tables, word);
     }
+}
+
+#[test]
+fn what_this_program_cannot_train_is_declined() {
+    assert_eq!(spec(3, MLP).trainable(), Ok(()));
+    let asks_for_torch = spec(3, &MLP.replace("most = 12", "most = 12\nbackend = \"torch\""));
+    let declined = asks_for_torch.trainable().is_err_and(|e| e.to_string().contains("cargo xtask libtorch"));
+    assert_eq!(declined, !haihe_models::network::learner::HAS_TORCH);
 }
 
 /// As `firms`, all good but a few that are far off in one column, which the label knows.
@@ -391,7 +456,8 @@ fn odd(seed: u64, rows: usize) -> Arc<Table> {
 }
 
 #[test]
-fn three_methods_find_planted_anomalies_and_name_the_column() {
+fn who_has_a_warning_stays_at_the_party() {
+    // Three methods find planted anomalies and name the column; who they are, `flag` says at the party alone.
     for method in [
         "[anomaly.tails]\n",
         "[anomaly.forest]\ntrees = 50\nsample = 128\n",
@@ -415,12 +481,38 @@ fn three_methods_find_planted_anomalies_and_name_the_column() {
         let minus: Vec<f64> = scores.iter().map(|s| -s).collect();
         let own = result.per_party[1].test.ranking.expect("two classes").auc;
         assert!((auc(&minus, &bad).expect("an AUC") - own).abs() < 1e-3, "{method}");
+        let json = serde_json::to_string(result).expect("a result");
+        assert!(!json.contains("\"row\""), "the result names no row");
         let flagged = result.flag(&tables[1], &rows, 2).expect("flags");
         assert!(flagged.windows(2).all(|w| w[0].score >= w[1].score));
         let critical: Vec<_> = flagged.iter().filter(|f| f.warning == Warning::Critical).collect();
         assert!(!critical.is_empty() && critical.iter().all(|f| f.drivers.len() <= 2), "{method}");
         assert!(critical.iter().filter(|f| f.drivers[0].column == 1).count() * 10 >= critical.len() * 8, "{method}");
     }
+}
+
+#[test]
+fn an_anomaly_model_follows_from_the_sums() {
+    // The evaluation's task names the digest of the model (`model_digest`), and carries nothing of it.
+    let task = |change: f64| {
+        let mut run = Run::new(spec(3, "[anomaly.tails]\n"), three());
+        run.until("label_counts");
+        run.round(|vectors| vectors[0].iter_mut().filter(|v| **v > 0.0).take(2).for_each(|v| *v += change))
+            .expect("a round");
+        assert_eq!(run.plan.step(), "evaluation");
+        run.plan.task().to_json()
+    };
+    assert_eq!(task(0.0), task(0.0));
+    assert!(task(0.0).len() < 200);
+}
+
+#[test]
+fn counts_that_contradict_a_tree_are_refused() {
+    let mut run = Run::new(spec(3, "[anomaly.forest]\ntrees = 20\n"), three());
+    run.until("grow");
+    run.round(|_| ()).expect("a round");
+    let error = run.round(|vectors| vectors[0].iter_mut().for_each(|v| *v += 1000.0)).expect_err("refused");
+    assert!(matches!(error, PlanError::Anomaly(AnomalyJobError::Model(_))), "{error}");
 }
 
 #[test]

@@ -28,8 +28,8 @@ use crate::{
     baseline::{BaselineError, Comparison, compare},
     bundled,
     fault::Fault,
-    twin::{self, TwinError},
     simulation::{Federation, Outcome, Progress, SimulationError, SimulationOptions},
+    twin::{self, TwinError},
 };
 
 /// A scenario file.

@@ -72,10 +72,7 @@ mod tests {
         let sets = r#"{"a":{"methods":{"autoencoder":{"federated":{"auroc":0.8},"pooled":{"auroc":0.81}}}}}"#;
         fs::write(&file, format!(r#"{{"rounds":5,"seconds":9,"rows_sent":0,"sets":{sets}}}"#)).expect("written");
         let line = headline(&file).expect("a summary");
-        assert_eq!(
-            line,
-            "AUROC of the autoencoders: a federated 0.8000, pooled 0.8100; 5 rounds, 0 rows sent, 9 s"
-        );
+        assert_eq!(line, "AUROC of the autoencoders: a federated 0.8000, pooled 0.8100; 5 rounds, 0 rows sent, 9 s");
         fs::remove_file(&file).expect("removed");
         assert!(headline(&file).is_err(), "a missing summary is an error");
     }

@@ -166,6 +166,13 @@ fn run(task: Task) -> Result<()> {
 }
 
 fn bench(workspace: &Workspace, name: &str, quick: bool, paths: [(&str, Option<PathBuf>); 2]) -> Result<()> {
+    if name == "rounds" {
+        // A whole federation: built as the tests are, where all arithmetic is optimised too, so that nothing is built twice.
+        let mut build = workspace.cargo(["build", "--locked", "--bins", "--tests", "--example", "network_rounds"]);
+        step("building", build.args(build::PACKAGES))?;
+        let mut run = std::process::Command::new(workspace.root.join("target/debug/examples/network_rounds"));
+        return step("benchmark rounds", run.current_dir(&workspace.root).args(quick.then_some("--quick")));
+    }
     let mut cargo = workspace.cargo(["run", "--release", "--locked", "--package", "haihe-bench"]);
     // `tfhe` is big, and only measured against.
     if name == "secure-sum" {

@@ -36,13 +36,18 @@ pub fn test(workspace: &Workspace, extra: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The tests of what is built with libtorch, if it is there: they compare it with the plain backend.
+/// The tests of what is built with libtorch, which is fetched if need be: the backends are compared, and parties train an LSTM.
 fn networks(workspace: &Workspace) -> Result<()> {
-    if torch::installed(workspace)?.is_none() {
-        say("skipped: the tests of networks on libtorch, which is not there (`cargo xtask libtorch`)");
+    if torch::installed(workspace)?.is_none()
+        && let Err(error) = torch::libtorch(workspace, false)
+    {
+        if std::env::var_os("CI").is_some() {
+            return Err(error);
+        }
+        say(&format!("skipped: the tests of networks on libtorch, which cannot be fetched: {error:#}"));
         return Ok(());
     }
-    let mut tests = workspace.cargo(["test", "--locked", "--package", "haihe-models", "--features", "torch"]);
-    tests.args(["--test", "torch"]).envs(torch::environment(workspace)?);
-    step("tests of networks on libtorch", &mut tests)
+    let mut tests = workspace.cargo(["test", "--locked", "--package", "haihe-models", "--package", "haihe-protocol"]);
+    tests.args(["--features", "haihe-protocol/torch", "--test", "torch", "--test", "lstm"]);
+    step("tests of networks on libtorch", tests.envs(torch::environment(workspace)?))
 }

@@ -10,13 +10,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use haihe_models::table::{Split, Table};
-use haihe_protocol::{
-    horizontal::JobResult,
-    id::PartyId,
-    job::JobSpec,
-    journal::Entry,
-    vertical::work::Firms,
-};
+use haihe_protocol::{horizontal::JobResult, id::PartyId, job::JobSpec, journal::Entry, vertical::work::Firms};
 use haihe_simulations::{bundled, detection::compare, scenario::load_firms};
 
 use super::{DemoArguments, clear, wait_for_results};
@@ -125,7 +119,10 @@ impl Stage {
             processes.push(town.start_participant(party, &url, file, spec)?);
         }
         let operator = Operator::connect(&town.operator(&url)).await?;
-        say(format, format!("coordinator listens on {url} (mutual TLS, authority made just now), {} participants", files.len()));
+        say(
+            format,
+            format!("coordinator listens on {url} (mutual TLS, authority made just now), {} participants", files.len()),
+        );
         Ok((Self { town, parties, processes, operator, format }, coordinator))
     }
 
@@ -257,7 +254,10 @@ async fn run_set(set: &Set, root: &Path, out: &Path, format: Format) -> anyhow::
         process.stop()?;
     }
     coordinator.stop()?;
-    say(format, "\ncomparing with pooled training and with every party alone (the demo has all rows; a federation does not)");
+    say(
+        format,
+        "\ncomparing with pooled training and with every party alone (the demo has all rows; a federation does not)",
+    );
     let firms = load_firms(&first, &files).await?;
     let tables: Vec<_> = firms.iter().map(|(party, own)| (party.clone(), Arc::new(own.table.clone()))).collect();
     let mut jobs = Vec::new();
@@ -308,7 +308,10 @@ pub async fn run(arguments: &DemoArguments, out: &Path, format: Format) -> anyho
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let temporary = tempfile::Builder::new().prefix("haihe-demo-").tempdir()?;
     let root = if arguments.keep { fs::canonicalize(out)?.join("parties") } else { temporary.path().to_owned() };
-    say(format, "Three parties look for firms unlike the others: autoencoder, tail statistics, isolation forest.\nNo row leaves a party.");
+    say(
+        format,
+        "Three parties look for firms unlike the others: autoencoder, tail statistics, isolation forest.\nNo row leaves a party.",
+    );
     let mut sets = Vec::new();
     for set in &SETS {
         sets.push(run_set(set, &root, out, format).await?);

@@ -233,8 +233,12 @@ fn opening(scene: &Scene<'_>) -> Collusion {
         {
             let (what, what_zh) = learning::parts(scene.learns);
             note(
-                format!("Open every key, and so every single contribution: each party's counts per fine cell, {what}, histograms. A small count can point at a firm."),
-                format!("打开每个密钥，进而每个单独的贡献：各方的细格计数、{what_zh}、直方图；小计数可能指向个别企业。"),
+                format!(
+                    "Open every key, and so every single contribution: each party's counts per fine cell, {what}, histograms. A small count can point at a firm."
+                ),
+                format!(
+                    "打开每个密钥，进而每个单独的贡献：各方的细格计数、{what_zh}、直方图；小计数可能指向个别企业。"
+                ),
             )
         },
         note("Obtain rows: none was sent.", "得到数据行：从未发送。"),

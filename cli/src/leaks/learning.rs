@@ -26,7 +26,9 @@ pub(super) fn told(class: &str, learns: Learns<'_>) -> Option<Told> {
         ("closed round (M5)", _, training) => {
             let (what, what_zh) = opened(learns, training.is_some());
             note(
-                format!("Each opened sum, number by number: {what}. Every participant thus sees all that the coordinator sees of sums, and can subtract its own part."),
+                format!(
+                    "Each opened sum, number by number: {what}. Every participant thus sees all that the coordinator sees of sums, and can subtract its own part."
+                ),
                 format!("每个打开的总和的全部数值：{what_zh}。参与方因此看到协调方所见的全部总和，并可减去自身部分。"),
             )
         }
@@ -83,7 +85,9 @@ pub(super) fn read(learns: Learns<'_>) -> (&'static str, &'static str) {
         Learns::Anomaly(AnomalyOptions { forest: Some(_), .. }) => {
             ("the forest with the splits and rows of its nodes", "孤立森林及其节点的切分与行数")
         }
-        Learns::Anomaly(_) => ("the autoencoder with the scales of its inputs and the warning levels", "自编码器、输入刻度与预警起点"),
+        Learns::Anomaly(_) => {
+            ("the autoencoder with the scales of its inputs and the warning levels", "自编码器、输入刻度与预警起点")
+        }
     }
 }
 
@@ -181,8 +185,10 @@ fn profile() -> (Note, Note) {
 }
 
 fn label_counts(learns: Learns<'_>) -> (Note, Note) {
-    let holds =
-        note("Goods and bads per fine cell of each column, and per level.", "每列每个细格（及每个取值）的好、坏客户数。");
+    let holds = note(
+        "Goods and bads per fine cell of each column, and per level.",
+        "每列每个细格（及每个取值）的好、坏客户数。",
+    );
     let infers = note(
         "A fine cell that holds one bad firm and no good one says: a firm with that value is bad. Who knows a firm's value and that it is a customer here, then knows its label. Fine cells have no minimum of rows.",
         "若某细格仅有一家坏客户，则说明取该值的企业为坏；若有人知道某企业取该值且为本联邦客户，即可得知其标签。细格没有最小行数。",
@@ -209,16 +215,27 @@ fn train(scene: &Scene<'_>, learns: Learns<'_>) -> (Note, Note) {
         }
         _ => ("", ""),
     };
-    let control = options.is_some_and(|o| matches!(o.strategy, haihe_models::network::strategy::Strategy::Scaffold { .. }));
+    let control =
+        options.is_some_and(|o| matches!(o.strategy, haihe_models::network::strategy::Strategy::Scaffold { .. }));
     let (controls, controls_zh) = if control { (" and of its control variates", "及控制变量") } else { ("", "") };
     let holds = note(
-        format!("Once per round: the sum of the parties' model updates{controls}, each weighted by its party's share of the rows, {bits} bits a number; the weights, losses, rows kept for validation{validation}; per tensor, how many updates are how large, by octave."),
-        format!("每轮一次：各方模型更新{controls_zh}之和（按行数占比加权，每个数 {bits} 位）；权重、损失、验证行数{validation_zh}；各张量更新幅度所在的倍频程计数。"),
+        format!(
+            "Once per round: the sum of the parties' model updates{controls}, each weighted by its party's share of the rows, {bits} bits a number; the weights, losses, rows kept for validation{validation}; per tensor, how many updates are how large, by octave."
+        ),
+        format!(
+            "每轮一次：各方模型更新{controls_zh}之和（按行数占比加权，每个数 {bits} 位）；权重、损失、验证行数{validation_zh}；各张量更新幅度所在的倍频程计数。"
+        ),
     );
     let n = scene.parties.len();
     let infers = note(
-        format!("How all parties together move the network: everybody sees that in every round, the coordinator and each of the {n} participants. A firm unlike all others can show in it, and whether a known firm was among the training rows can be guessed better than by chance. Less its own update, a participant has the sum over the other {}. Rounding to {bits} bits is no protection. A lone update in an octave tells that one party's is so large, not whose.", n.saturating_sub(1)),
-        format!("各方合力如何推动网络：每轮协调方与全部 {n} 个参与方均可见。与众不同的企业可能在其中显现，对某已知企业是否在训练样本中的猜测可优于随机。参与方减去自身更新即得其余 {} 方之和。舍入到 {bits} 位并非保护。某倍频程仅一个更新时，得知有一方更新如此之大，但不知是谁。", n.saturating_sub(1)),
+        format!(
+            "How all parties together move the network: everybody sees that in every round, the coordinator and each of the {n} participants. A firm unlike all others can show in it, and whether a known firm was among the training rows can be guessed better than by chance. Less its own update, a participant has the sum over the other {}. Rounding to {bits} bits is no protection. A lone update in an octave tells that one party's is so large, not whose.",
+            n.saturating_sub(1)
+        ),
+        format!(
+            "各方合力如何推动网络：每轮协调方与全部 {n} 个参与方均可见。与众不同的企业可能在其中显现，对某已知企业是否在训练样本中的猜测可优于随机。参与方减去自身更新即得其余 {} 方之和。舍入到 {bits} 位并非保护。某倍频程仅一个更新时，得知有一方更新如此之大，但不知是谁。",
+            n.saturating_sub(1)
+        ),
     );
     (holds, personal(infers, options))
 }
@@ -234,8 +251,14 @@ fn grow(options: &AnomalyOptions) -> (Note, Note) {
     let forest = options.forest.unwrap_or_default();
     (
         note(
-            format!("Rows of the subsamples, about {} in each of {} trees, per open node and group of cells of a few columns.", forest.sample, forest.trees),
-            format!("子样本（{} 棵树，每棵约 {} 行）在各未完成节点、若干列的各组细格中的行数。", forest.trees, forest.sample),
+            format!(
+                "Rows of the subsamples, about {} in each of {} trees, per open node and group of cells of a few columns.",
+                forest.sample, forest.trees
+            ),
+            format!(
+                "子样本（{} 棵树，每棵约 {} 行）在各未完成节点、若干列的各组细格中的行数。",
+                forest.trees, forest.sample
+            ),
         ),
         note(
             "Deep nodes hold few rows, down to one: that some firm lies in such ranges of several columns at once. Joint counts have no minimum. Labels are not in these sums. Which rows a tree takes follows from the public seed and a row's place in its party's table.",
@@ -262,7 +285,13 @@ fn evaluation(learns: Learns<'_>) -> (Note, Note) {
     match learns {
         Learns::Anomaly(_) => (
             holds,
-            and(infers, &note("Cells of anomaly scores are narrow (0.4 %), so that many hold a single firm.", "异常得分的格很窄（0.4 %），许多格仅有一家企业。")),
+            and(
+                infers,
+                &note(
+                    "Cells of anomaly scores are narrow (0.4 %), so that many hold a single firm.",
+                    "异常得分的格很窄（0.4 %），许多格仅有一家企业。",
+                ),
+            ),
         ),
         _ => (holds, infers),
     }

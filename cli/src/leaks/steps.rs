@@ -90,9 +90,10 @@ fn published(result: Learnt<'_>) -> Vec<f64> {
         Learnt::Network(result) => {
             let e = &result.evaluation;
             let all = [&e.train, &e.test].into_iter().chain(&e.test_own);
-            let own = e.per_party.iter().flat_map(|p| {
-                [Some(&p.test.shared), p.test.alone.as_ref(), p.test.own.as_ref()].into_iter().flatten()
-            });
+            let own = e
+                .per_party
+                .iter()
+                .flat_map(|p| [Some(&p.test.shared), p.test.alone.as_ref(), p.test.own.as_ref()].into_iter().flatten());
             cells(&all.chain(own).map(|p| &p.histogram).collect::<Vec<_>>())
         }
         Learnt::Anomaly(result) => {

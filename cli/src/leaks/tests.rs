@@ -15,7 +15,16 @@ use super::*;
 /// A leak report without a journal, for tests of the page.
 pub(crate) fn sample(parties: &[PartyId], rounds: &[RoundFacts], result: &ScorecardResult) -> LeakReport {
     let rule = rule(3, 3);
-    let scene = Scene { parties, rule: &rule, noise: None, encrypted: true, learns: Learns::Scorecard, floor: 30.0, sums: None, tag_slots: 3 };
+    let scene = Scene {
+        parties,
+        rule: &rule,
+        noise: None,
+        encrypted: true,
+        learns: Learns::Scorecard,
+        floor: 30.0,
+        sums: None,
+        tag_slots: 3,
+    };
     let traffic = |name: &'static str| (name, Traffic { count: 9, bytes: 900 });
     let (classes, unrecorded, absent) =
         classes::leaks(&scene, &["contribution (M2)", "answer (M4)", "join"].map(traffic).into(), None);
@@ -270,8 +279,16 @@ fn leak_reports_are_read_again() {
 fn rounds_without_somebody_are_named() {
     let (parties, mut four) = (ids(&["bj", "he", "sx", "tj"]), rule(4, 3));
     four.partial_rounds = vec![PartialRound { round: 4, step: "regression".to_owned(), missing: ids(&["he"]) }];
-    let scene =
-        Scene { parties: &parties, rule: &four, noise: None, encrypted: false, learns: Learns::Scorecard, floor: 30.0, sums: None, tag_slots: 3 };
+    let scene = Scene {
+        parties: &parties,
+        rule: &four,
+        noise: None,
+        encrypted: false,
+        learns: Learns::Scorecard,
+        floor: 30.0,
+        sums: None,
+        tag_slots: 3,
+    };
     let remarks = remarks::remarks(&scene);
     assert!(remarks.iter().any(|r| r.en == "Round 4 (regression) was summed without he."), "{remarks:?}");
     assert!(remarks[0].en.contains("NO ENCRYPTION"));
@@ -284,8 +301,16 @@ fn many_parties_are_not_all_named() {
     let names: Vec<String> = (0..1000).map(|i| format!("bank-{i:04}")).collect();
     let parties = ids(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let rule = Rule { members: 64, privacy_threshold: 21, answers_needed: 48, ..rule(1000, 900) };
-    let scene =
-        Scene { parties: &parties, rule: &rule, noise: None, encrypted: true, learns: Learns::Scorecard, floor: 30.0, sums: None, tag_slots: 3 };
+    let scene = Scene {
+        parties: &parties,
+        rule: &rule,
+        noise: None,
+        encrypted: true,
+        learns: Learns::Scorecard,
+        floor: 30.0,
+        sums: None,
+        tag_slots: 3,
+    };
     for row in collusions::collusions(&scene) {
         assert!(row.coalitions.is_empty() && row.can.en.len() < 600, "{row:?}");
     }

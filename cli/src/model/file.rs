@@ -17,7 +17,7 @@ use haihe_models::{
 };
 use haihe_protocol::{
     horizontal::{JobResult, Provenance},
-    id::{JobId, PartyId},
+    id::{JobId, PartyId, Timestamp},
     job::{DataSpec, Deadlines, JobHead, JobKind, JobSpec, SecureSumOptions},
     journal::{self, Entry, Event},
 };
@@ -221,7 +221,8 @@ fn stem(path: &Path) -> String {
 /// A result that says nothing of its job: with the card that the participant wrote beside it, if that is of the same network.
 fn alone(path: &Path, result: JobResult) -> anyhow::Result<Model> {
     let written = fs::metadata(path).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    let created = jiff::Timestamp::try_from(written).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string();
+    let seconds = written.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let created = rfc3339(Timestamp(1000 * seconds));
     let spec = unknown_job(stem(path));
     let unknown = Entry::genesis();
     let job = JobId(unknown);

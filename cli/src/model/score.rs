@@ -172,8 +172,15 @@ async fn rows(arguments: &ScoreArguments, columns: Vec<ColumnSpec>) -> anyhow::R
         sql: arguments.sql.clone(),
         memory_mb: None,
     };
-    let request =
-        DataRequest { view: view.name.clone(), key: key.clone(), firm: None, label: None, split: None, columns };
+    let request = DataRequest {
+        view: view.name.clone(),
+        key: key.clone(),
+        firm: None,
+        label: None,
+        split: None,
+        columns,
+        series: None,
+    };
     load("", &[view], Path::new(""), &request).await.map_err(|error| {
         let said: Vec<String> = error.problems.iter().map(problem).collect();
         anyhow::anyhow!("{data} cannot be scored: {}", said.join("; "))

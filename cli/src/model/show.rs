@@ -41,6 +41,8 @@ fn figures<'a>(figures: impl IntoIterator<Item = (&'a String, &'a f64)>) -> Stri
 }
 
 fn network_text(card: &ModelCard) -> String {
+    let mut thresholds: Vec<(&String, &f64)> = card.thresholds.iter().collect();
+    thresholds.sort_by(|a, b| a.1.total_cmp(b.1));
     let some = |count: u64| if count == 0 { String::new() } else { count.to_string() };
     let rounds = match card.rounds {
         0 => String::new(),
@@ -61,7 +63,7 @@ fn network_text(card: &ModelCard) -> String {
         ("created", card.created.clone()),
         ("transcript", card.transcript.clone()),
         ("figures", figures(&card.figures)),
-        ("thresholds", figures(&card.thresholds)),
+        ("thresholds", figures(thresholds)),
         ("privacy", privacy),
         ("licence", card.licence.clone()),
         ("use", card.intended_use.clone()),

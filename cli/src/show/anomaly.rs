@@ -23,11 +23,8 @@ fn figures(found: &Found) -> Value {
 fn method(job: &LearnedReport) -> Option<(String, Value)> {
     let facts = job.anomaly()?;
     let comparison = facts.comparison.as_ref()?;
-    let alone: Map<String, Value> = comparison
-        .alone
-        .iter()
-        .map(|a| (a.party.to_string(), a.found.as_ref().map_or(Value::Null, figures)))
-        .collect();
+    let alone: Map<String, Value> =
+        comparison.alone.iter().map(|a| (a.party.to_string(), a.found.as_ref().map_or(Value::Null, figures))).collect();
     let sent: Map<String, Value> = job.parties.iter().map(|p| (p.party.to_string(), json!(p.bytes_sent))).collect();
     let warned: Map<String, Value> = facts
         .warned
@@ -122,7 +119,9 @@ pub fn tables(reports: &Reports) -> String {
             table(set)
         ));
     }
-    text.push_str("* all rows in one place, which the demo has and no federation could; the same budget of rounds and epochs\n");
+    text.push_str(
+        "* all rows in one place, which the demo has and no federation could; the same budget of rounds and epochs\n",
+    );
     let sent: u64 = reports.jobs().map(LearnedReport::bytes_sent).sum();
     let rounds: usize = reports.jobs().map(|j| j.rounds.len()).sum();
     text.push_str(&format!("{} jobs, {rounds} rounds, {} sent; rows sent: 0\n", reports.jobs().count(), bytes(sent)));

@@ -33,7 +33,10 @@ fn the_anomaly_demo_finds_what_pooling_finds_and_every_party_its_own() {
             let job = out.join(&name);
             for party in ["bj", "tj", "he"] {
                 let own = read(&job.join(format!("anomalies-{party}.csv")));
-                assert!(own.starts_with("key,split,score,warning,drivers\n") && own.lines().count() > 5, "{name} {party}");
+                assert!(
+                    own.starts_with("key,split,score,warning,drivers\n") && own.lines().count() > 5,
+                    "{name} {party}"
+                );
             }
             assert_eq!(job.join("model.onnx").exists(), method == "autoencoder");
         }

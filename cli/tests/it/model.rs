@@ -368,7 +368,7 @@ fn anomalies_are_those_that_a_participant_flags() {
             warned += usize::from(flag.is_some());
         }
         assert!(warned > 0, "{kind}");
-        let text = said(&["model", "show", &job.path(model)]);
+        let text = said(&["model", "show", &job.path("journal.jsonl")]);
         for expected in ["north", "general", "serious", "critical", "test AUROC", "sector", "turnover"] {
             assert!(text.contains(expected), "{kind}: {expected:?} is missing in\n{text}");
         }

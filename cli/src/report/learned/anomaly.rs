@@ -128,10 +128,8 @@ pub(super) fn comparison(set: &SetReport) -> Option<ComparisonView> {
 pub(super) fn view(id: &str, report: &LearnedReport, facts: &AnomalyFacts) -> View {
     let ranking = facts.found.ranking.as_ref();
     let figure = |x: Option<f64>| x.map_or_else(|| DASH.to_owned(), |x| fixed(x, 4));
-    let auroc = ranking.map_or_else(
-        || DASH.to_owned(),
-        |r| format!("{} ± {}", fixed(r.auc, 4), fixed(r.auc_standard_error, 4)),
-    );
+    let auroc = ranking
+        .map_or_else(|| DASH.to_owned(), |r| format!("{} ± {}", fixed(r.auc, 4), fixed(r.auc_standard_error, 4)));
     let largest = facts.drivers.first().map_or(0.0, |d| d.share);
     let taught = match facts.population {
         Population::Good => both("good training rows", "好的训练行"),
@@ -149,7 +147,11 @@ pub(super) fn view(id: &str, report: &LearnedReport, facts: &AnomalyFacts) -> Vi
             (both("KS", "区分度"), figure(ranking.map(|r| r.ks))),
             (both("bad test rows", "测试坏客户"), base_rate(facts)),
         ],
-        network: facts.training.as_ref().map(network::describe).or_else(|| facts.trees.map(|t| format!("{t} trees 棵树"))),
+        network: facts
+            .training
+            .as_ref()
+            .map(network::describe)
+            .or_else(|| facts.trees.map(|t| format!("{t} trees 棵树"))),
         loss: facts.training.as_ref().map(|t| figures::loss(id, t)),
         scores: figures::scores(id, facts),
         levels: levels(facts),

@@ -78,7 +78,8 @@ pub(super) fn comparison(set: &SetReport, names: &[String]) -> Svg {
             plot = plot.text("tick", (f.auroc, at), (0.0, 17.0 + 11.0 * f64::from(level)), Anchor::Middle, short);
         }
     }
-    plot.key(&[("swatch main", "federated 联邦"), ("swatch pooled", "pooled 集中"), ("swatch second", "alone 单独")]).finish()
+    plot.key(&[("swatch main", "federated 联邦"), ("swatch pooled", "pooled 集中"), ("swatch second", "alone 单独")])
+        .finish()
 }
 
 fn rounds(history: &[RoundFigures]) -> (Scale, Vec<(f64, String)>) {
@@ -97,12 +98,19 @@ pub(super) fn loss(id: &str, training: &TrainingFacts) -> Svg {
     let (x, ticks) = rounds(&training.history);
     let y = Scale::around(train.iter().chain(&validation).map(|p| p.1), 0.08);
     let best = f64::from(training.best_round);
-    let mut plot = Plot::new(&format!("loss-{id}"), "Loss by round 每轮损失", "Mean loss of the local steps and of the validation rows in each round.", Frame { top: 44.0, ..CHART }, x, y)
-        .y_axis("mean loss 平均损失", &y.ticks(5))
-        .x_axis("round 轮次", &ticks)
-        .vertical("threshold", best, &format!("best 最佳 {best}"))
-        .line("line thin second", &train)
-        .line("line main", &validation);
+    let mut plot = Plot::new(
+        &format!("loss-{id}"),
+        "Loss by round 每轮损失",
+        "Mean loss of the local steps and of the validation rows in each round.",
+        Frame { top: 44.0, ..CHART },
+        x,
+        y,
+    )
+    .y_axis("mean loss 平均损失", &y.ticks(5))
+    .x_axis("round 轮次", &ticks)
+    .vertical("threshold", best, &format!("best 最佳 {best}"))
+    .line("line thin second", &train)
+    .line("line main", &validation);
     for p in &validation {
         plot = plot.dot("dot main", *p, 2.6, &format!("round {}: {}", p.0, fixed(p.1, 5)));
     }
@@ -118,11 +126,18 @@ pub(super) fn validation_auc(id: &str, training: &TrainingFacts) -> Option<Svg> 
     }
     let (x, ticks) = rounds(&training.history);
     let y = Scale::around(points.iter().map(|p| p.1), 0.1);
-    let mut plot = Plot::new(&format!("auc-{id}"), "AUC by round 每轮 AUC", "AUC of the network of each round on the validation rows.", Frame { top: 44.0, ..CHART }, x, y)
-        .y_axis("validation AUC 验证 AUC", &y.ticks(5))
-        .x_axis("round 轮次", &ticks)
-        .vertical("threshold", f64::from(training.best_round), &format!("best 最佳 {}", training.best_round))
-        .line("line main", &points);
+    let mut plot = Plot::new(
+        &format!("auc-{id}"),
+        "AUC by round 每轮 AUC",
+        "AUC of the network of each round on the validation rows.",
+        Frame { top: 44.0, ..CHART },
+        x,
+        y,
+    )
+    .y_axis("validation AUC 验证 AUC", &y.ticks(5))
+    .x_axis("round 轮次", &ticks)
+    .vertical("threshold", f64::from(training.best_round), &format!("best 最佳 {}", training.best_round))
+    .line("line main", &points);
     for p in &points {
         plot = plot.dot("dot main", *p, 2.6, &format!("round {}: {}", p.0, fixed(p.1, 4)));
     }
@@ -134,7 +149,13 @@ fn factor_ticks(from: f64, to: f64) -> Vec<(f64, String)> {
     let (lo, hi) = (from.log10(), to.log10());
     // The casts saturate.
     let decades = lo.floor() as i32..=hi.ceil() as i32;
-    let steps: &[f64] = if hi - lo > 2.5 { &[1.0] } else if hi - lo > 0.6 { &[1.0, 2.0, 5.0] } else { &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0] };
+    let steps: &[f64] = if hi - lo > 2.5 {
+        &[1.0]
+    } else if hi - lo > 0.6 {
+        &[1.0, 2.0, 5.0]
+    } else {
+        &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    };
     let all = decades.flat_map(|d| steps.iter().map(move |s| s * 10f64.powi(d)));
     all.filter(|v| (lo..=hi).contains(&v.log10())).map(|v| (v.log10(), value(v))).collect()
 }
@@ -151,14 +172,16 @@ pub(super) fn scores(id: &str, facts: &AnomalyFacts) -> Svg {
     let (good, bad) = (steps(&bars.good), steps(&bars.bad));
     let highest = good.iter().chain(&bad).fold(0.0f64, |m, p| m.max(p.1));
     let (x, y) = (Scale::Linear(first.log10(), last.log10()), Scale::Linear(0.0, highest * 1.08 + 1e-9));
-    let description = "Shares of good and of bad test rows by anomaly score; lines mark where the three warning levels begin.";
-    let mut plot = Plot::new(&format!("scores-{id}"), "Anomaly scores 异常得分", description, Frame { top: 44.0, ..CHART }, x, y)
-        .y_axis("share of each class 占比", &y.percent_ticks(4))
-        .x_axis("anomaly score, higher is stranger 异常得分，越高越异常", &factor_ticks(*first, *last))
-        .area("fill good", &good)
-        .area("fill bad", &bad)
-        .line("line thin good", &good)
-        .line("line thin bad", &bad);
+    let description =
+        "Shares of good and of bad test rows by anomaly score; lines mark where the three warning levels begin.";
+    let mut plot =
+        Plot::new(&format!("scores-{id}"), "Anomaly scores 异常得分", description, Frame { top: 44.0, ..CHART }, x, y)
+            .y_axis("share of each class 占比", &y.percent_ticks(4))
+            .x_axis("anomaly score, higher is stranger 异常得分，越高越异常", &factor_ticks(*first, *last))
+            .area("fill good", &good)
+            .area("fill bad", &bad)
+            .line("line thin good", &good)
+            .line("line thin bad", &bad);
     let t = &facts.thresholds;
     for (level, threshold) in [(1, t.general), (2, t.serious), (3, t.critical)] {
         if (*first..*last).contains(&threshold) {
@@ -188,15 +211,22 @@ pub(super) fn distribution(id: &str, evaluation: &CreditEvaluation) -> Svg {
     let highest = good.iter().chain(&bad).fold(0.0f64, |m, p| m.max(p.1));
     let (x, y) = (Scale::around(good.iter().map(|p| p.0), 0.0), Scale::Linear(0.0, highest * 1.06 + 1e-9));
     let description = "Shares of the good and of the bad test firms by score.";
-    Plot::new(&format!("distribution-{id}"), "Score distribution 得分分布", description, Frame { top: 44.0, ..CHART }, x, y)
-        .y_axis("share of each class 占比", &y.percent_ticks(4))
-        .x_axis("log-odds of good 好的对数几率", &x.ticks(7))
-        .area("fill good", &good)
-        .area("fill bad", &bad)
-        .line("line thin good", &good)
-        .line("line thin bad", &bad)
-        .key(&[("swatch good", "good 好"), ("swatch bad", "bad 坏")])
-        .finish()
+    Plot::new(
+        &format!("distribution-{id}"),
+        "Score distribution 得分分布",
+        description,
+        Frame { top: 44.0, ..CHART },
+        x,
+        y,
+    )
+    .y_axis("share of each class 占比", &y.percent_ticks(4))
+    .x_axis("log-odds of good 好的对数几率", &x.ticks(7))
+    .area("fill good", &good)
+    .area("fill bad", &bad)
+    .line("line thin good", &good)
+    .line("line thin bad", &bad)
+    .key(&[("swatch good", "good 好"), ("swatch bad", "bad 坏")])
+    .finish()
 }
 
 fn occupied(histogram: &ScoreHistogram) -> Option<(usize, usize)> {

@@ -115,7 +115,9 @@ fn used(network: bool) -> Vec<&'static str> {
     let mut used =
         vec![terms::KS.en, terms::SECURE_SUM.en, terms::PARTICIPANT.en, terms::COORDINATOR.en, terms::ROUND.en];
     if network {
-        used.extend([terms::AUC, terms::BRIER, terms::CALIBRATION, terms::STABILITY_INDEX, terms::LOG_ODDS].map(|t| t.en));
+        used.extend(
+            [terms::AUC, terms::BRIER, terms::CALIBRATION, terms::STABILITY_INDEX, terms::LOG_ODDS].map(|t| t.en),
+        );
     }
     used
 }
@@ -138,7 +140,10 @@ fn facts(reports: &Reports) -> Vec<(Note, String)> {
         (both("rounds", "轮次"), whole(sum(&|j| j.rounds.len() as u64))),
         (both("wall-clock time of the jobs", "任务用时"), duration(reports.jobs().map(|j| j.seconds).sum())),
         (both("sent by the parties", "参与方发送"), bytes(sum(&LearnedReport::bytes_sent))),
-        (both("contributions", "贡献"), format!("{accepted} accepted 接受, {rejected} rejected 拒绝, {late} late 迟到")),
+        (
+            both("contributions", "贡献"),
+            format!("{accepted} accepted 接受, {rejected} rejected 拒绝, {late} late 迟到"),
+        ),
     ]);
     facts
 }

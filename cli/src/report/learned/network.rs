@@ -68,10 +68,9 @@ pub(super) fn view(id: &str, facts: &NetworkFacts) -> View {
     let ranking = e.test.ranking.as_ref();
     let figure = |x: Option<f64>| x.map_or_else(|| DASH.to_owned(), |x| fixed(x, 4));
     let auc = |p: &Population| {
-        p.ranking.as_ref().map_or_else(
-            || DASH.to_owned(),
-            |r| format!("{} ± {}", fixed(r.auc, 4), fixed(r.auc_standard_error, 4)),
-        )
+        p.ranking
+            .as_ref()
+            .map_or_else(|| DASH.to_owned(), |r| format!("{} ± {}", fixed(r.auc, 4), fixed(r.auc_standard_error, 4)))
     };
     let mut quality = vec![
         (both("test AUC", "测试"), auc(&e.test)),

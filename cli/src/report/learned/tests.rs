@@ -26,7 +26,8 @@ const NETWORK: &str = "[network]\nmodel = { kind = \"mlp\", hidden = [4] }\n[net
                        [network.evaluation]\ncells = 50\nvalidation_cells = 20\nper_party = true\n";
 const TAILS: &str = "[anomaly]\npopulation = \"good\"\nper_party = true\n[anomaly.tails]\ncells = 16\n";
 const FOREST: &str = "[anomaly.forest]\ntrees = 5\nsample = 32\n";
-const AUTOENCODER: &str = "[anomaly.autoencoder]\nmodel = { kind = \"autoencoder\", hidden = [1] }\n[anomaly.autoencoder.rounds]\nmost = 3\n";
+const AUTOENCODER: &str =
+    "[anomaly.autoencoder]\nmodel = { kind = \"autoencoder\", hidden = [1] }\n[anomaly.autoencoder.rounds]\nmost = 3\n";
 
 fn job(method: &str) -> String {
     let hostile = serde_json::to_string(HOSTILE).expect("a string");
@@ -97,12 +98,15 @@ fn a_network_has_a_page_and_a_leak_report_that_names_its_updates() {
     let report = report(&outcome, true);
     let html = render(&report);
     check(&html);
-    for text in ["Loss by round", "AUC by round", "Calibration", "own customers", "own last layer", "2 → 4 → 1 relu"] {
+    for text in ["Loss by round", "AUC by round", "Calibration", "own customers", "own last layer", "2 → 4 → 1 relu"]
+    {
         assert!(html.contains(text), "{text}");
     }
     assert!(!html.contains("<i>") && !html.contains("Was it worth it"));
     for section in ["set-0", "traffic", "privacy", "notes"] {
-        assert!(html.contains(&format!("<section id=\"{section}\">")) && html.contains(&format!("href=\"#{section}\"")));
+        assert!(
+            html.contains(&format!("<section id=\"{section}\">")) && html.contains(&format!("href=\"#{section}\""))
+        );
     }
     let steps: Vec<&str> = report.leaks.steps.iter().map(|s| s.step.as_str()).collect();
     assert_eq!(steps, ["profile", "label_counts", "train", "evaluation"]);
@@ -158,7 +162,10 @@ fn a_demonstration_compares_and_shows_what_each_party_sees() {
     let comparison = compare(&spec, result, &tables(&spec)).expect("a comparison");
     let published = result.test.ranking.as_ref().expect("both classes").auc;
     assert!((comparison.federated.auroc - published).abs() < 1e-12, "{comparison:?}");
-    assert_eq!(comparison.federated, comparison.pooled, "tails follow from counts: where the rows lie makes no difference");
+    assert_eq!(
+        comparison.federated, comparison.pooled,
+        "tails follow from counts: where the rows lie makes no difference"
+    );
     assert_eq!((comparison.alone.len(), comparison.test_rows), (3, 300));
     if let Learnt::Anomaly(facts) = &mut report.learnt {
         facts.comparison = Some(comparison);
@@ -175,10 +182,20 @@ fn a_demonstration_compares_and_shows_what_each_party_sees() {
     }];
     let note = |en: &str| Note { en: en.to_owned(), zh: String::new() };
     let silos = vec![Silo { party, train: 300, train_bad: 40, test: 100, test_bad: 12 }];
-    let set = |key: &str| SetReport { key: key.to_owned(), title: note(key), silos: silos.clone(), jobs: vec![report.clone()] };
-    let html = render_all(&Reports { title: note("two sets"), sets: vec![set("one"), set("two")], notes: vec![note("beware")] });
+    let set = |key: &str| SetReport {
+        key: key.to_owned(),
+        title: note(key),
+        silos: silos.clone(),
+        jobs: vec![report.clone()],
+    };
+    let html = render_all(&Reports {
+        title: note("two sets"),
+        sets: vec![set("one"), set("two")],
+        notes: vec![note("beware")],
+    });
     check(&html);
-    for text in ["Was it worth it", "bj alone", "only the party itself sees its own", "age 80 %", "beware", "<details"] {
+    for text in ["Was it worth it", "bj alone", "only the party itself sees its own", "age 80 %", "beware", "<details"]
+    {
         assert!(html.contains(text), "{text}");
     }
     assert!(!html.contains("firm <7>"));
