@@ -114,6 +114,8 @@ pub struct Federation {
     harm: Vec<String>,
     overheard: Overheard,
     peak_queue: usize,
+    /// Reminders in the queue, answered ones too: a job of many short rounds leaves many behind it, and they are no load.
+    reminders: usize,
 }
 
 impl Federation {
@@ -203,6 +205,7 @@ impl Federation {
             harm: Vec::new(),
             overheard,
             peak_queue: 0,
+            reminders: 0,
         })
     }
 
@@ -224,7 +227,7 @@ impl Federation {
         self.at(RETRY_MS, Step::Offer);
         while let Some(((at, _), event)) = self.queue.pop_first() {
             self.now = self.after_standstill(at).max(self.now);
-            self.peak_queue = self.peak_queue.max(self.queue.len() + self.held.len());
+            self.peak_queue = self.peak_queue.max(self.queue.len().saturating_sub(self.reminders) + self.held.len());
             self.handle(event)?;
             self.check_deadline();
             self.tell(&mut progress);
@@ -294,6 +297,7 @@ impl Federation {
 
     fn at(&mut self, later_ms: u64, event: Step) {
         self.count += 1;
+        self.reminders += usize::from(matches!(event, Step::Again { .. }));
         self.queue.insert((Timestamp(self.now.0.saturating_add(later_ms)), self.count), event);
     }
 
@@ -334,6 +338,7 @@ impl Federation {
                 self.at(RETRY_MS, Step::Offer);
             }
             Step::Again { party, ticket } => {
+                self.reminders -= 1;
                 if let Some((outstanding, ask)) = self.parties[party].outstanding.clone()
                     && outstanding == ticket
                 {
