@@ -267,3 +267,9 @@ pub fn read_scorecard(json: &str) -> Result<Scorecard, ReadError> {
     scorecard.check()?;
     Ok(scorecard)
 }
+
+/// A text as it is, but never one that a spreadsheet takes for a formula.
+pub fn spreadsheet_text(text: &str) -> std::borrow::Cow<'_, str> {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if formula { format!("'{text}").into() } else { text.into() }
+}

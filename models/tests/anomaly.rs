@@ -143,7 +143,7 @@ fn tails_sum_before_they_compare_and_skewness_decides() {
     // Row 0: left 5 and 1, right 1 and 5, auto 1 and 1 -> ln 5. Row 4: auto 5 and 5 -> 2 ln 5.
     assert!((scores[0] - 5f64.ln()).abs() < 1e-12, "{scores:?}");
     assert!((scores[4] - 2.0 * 5f64.ln()).abs() < 1e-12, "{scores:?}");
-    let parts = paper.contributions(&t, 4).unwrap();
+    let parts = paper.contributions(&t, &[4]).unwrap().remove(0);
     assert_eq!(parts.len(), 2);
     assert!((parts.iter().sum::<f64>() - scores[4]).abs() < 1e-12);
     let options = TailOptions { sum: Sum::PerColumn, ..TailOptions::default() };
@@ -199,7 +199,7 @@ fn contributions_explain_the_forest_score() {
     let forest = pooled_forest(&t, small());
     for row in [0, 17, 599] {
         let score = forest.score(&t, &[row]).unwrap()[0];
-        let sum: f64 = forest.contributions(&t, row).unwrap().iter().sum();
+        let sum: f64 = forest.contributions(&t, &[row]).unwrap()[0].iter().sum();
         assert!((sum - (1.0 + score.log2())).abs() < 1e-9, "{row} {sum} {score}");
     }
     // Only the staff is unusual.
@@ -213,7 +213,7 @@ fn contributions_explain_the_forest_score() {
     if let Column::Numeric(v) = &mut lone.columns[2] {
         v[0] = 40.0;
     }
-    let top = drivers(&forest.contributions(&lone, 0).unwrap(), 1);
+    let top = drivers(&forest.contributions(&lone, &[0]).unwrap()[0], 1);
     assert_eq!(top[0].column, 2);
     assert!(top[0].share > 0.5);
 }

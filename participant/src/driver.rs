@@ -174,7 +174,7 @@ impl Participant {
                 .as_ref()
                 .map(|series| ViewRequest { view: series.view.clone(), columns: series.all_columns() }),
             parties: spec.job.parties.len() as u64,
-            min_contributors: u64::from(spec.min_parties()),
+            min_contributors: u64::from(spec.least_in_a_sum()),
             min_bin_rows: smallest_bin(spec),
             adversary: match spec.secure_sum.adversary {
                 Adversary::Malicious => policy::Adversary::Malicious,
@@ -302,8 +302,8 @@ impl Participant {
 /// tail statistics and forests may hold a single row.
 fn smallest_bin(spec: &JobSpec) -> u64 {
     let of_network = |n: &NetworkOptions| match n.encoding.kind {
-        EncodingKind::Woe => n.binning.min_bin_rows.max(0.0) as u64,
-        EncodingKind::Standardise | EncodingKind::QuantileNormal => u64::MAX,
+        EncodingKind::Woe | EncodingKind::QuantileNormal => n.binning.min_bin_rows.max(0.0) as u64,
+        EncodingKind::Standardise => u64::MAX,
     };
     match (&spec.scorecard, &spec.network, &spec.anomaly) {
         (Some(scorecard), ..) => scorecard.binning.min_bin_rows.max(0.0) as u64,

@@ -3,7 +3,10 @@
 //! Every step first looks into the vault: if it was taken before, the very same answer is given again, so that asking
 //! twice, or restarting, never makes a participant say two different things.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use haihe_models::table::Table;
 use haihe_privacy::{
@@ -24,6 +27,7 @@ use haihe_protocol::{
     message::{Answer, RoundSpec, SurvivorSet, Verified},
     roster::{Confirmation, Decline, Join, Roster, Session, Trust},
     vertical::sealing::SealingError,
+    witness::Witness,
 };
 use serde::{Deserialize, Serialize};
 
@@ -189,11 +193,22 @@ const WITNESS: &str = "witness.json";
 const ANSWERED: &str = "answered.json";
 const JOURNAL: &str = "journal.jsonl";
 
+/// What was read of a job, so that it is not read again in every step.
+#[derive(Default)]
+struct Kept {
+    spec: Option<JobSpec>,
+    /// Entries, and what they say.
+    journal: Option<Vec<(Entry, Option<Note>)>>,
+    witness: Option<Witness>,
+}
+
 /// A participant.
 pub struct Member {
     identity: Arc<Identity>,
     scheme: Arc<dyn Scheme>,
     vault: Box<dyn Vault>,
+    /// What was read of each job in this process; the vault has it all.
+    kept: Mutex<std::collections::BTreeMap<JobId, Kept>>,
     /// Sessions that were verified in this process.
     sessions: std::collections::BTreeMap<JobId, Session>,
     /// Vertical jobs: the exchange that was prepared last in this process, and where the work stands.
@@ -223,7 +238,7 @@ impl Member {
     /// A participant with its vault.
     pub fn new(identity: Arc<Identity>, scheme: Arc<dyn Scheme>, vault: Box<dyn Vault>) -> Self {
         let (sessions, works) = Default::default();
-        Self { identity, scheme, vault, sessions, works, alignments_per_day: None }
+        Self { identity, scheme, vault, sessions, works, kept: Mutex::default(), alignments_per_day: None }
     }
 
     /// Who this participant is.
@@ -244,7 +259,17 @@ impl Member {
 
     /// The job file as this participant knows it, if it joined.
     pub fn spec(&self, job: &JobId) -> Result<JobSpec, MemberError> {
-        JobSpec::parse(&self.joined(job)?.toml).map_err(MemberError::Job)
+        if let Some(spec) = self.kept(job, |kept| kept.spec.clone()) {
+            return Ok(spec);
+        }
+        let spec = JobSpec::parse(&self.joined(job)?.toml).map_err(MemberError::Job)?;
+        self.kept(job, |kept| kept.spec = Some(spec.clone()));
+        Ok(spec)
+    }
+
+    /// What this process has read of a job.
+    fn kept<T>(&self, job: &JobId, of: impl FnOnce(&mut Kept) -> T) -> T {
+        of(self.kept.lock().unwrap_or_else(PoisonError::into_inner).entry(*job).or_default())
     }
 
     /// The job file, if the job is made of sums: others have no rounds to contribute to.
@@ -258,15 +283,21 @@ impl Member {
 
     /// Adds a note to the own journal, unless it is there: a step that is repeated after a crash is noted once.
     fn note(&mut self, now: Timestamp, job: &JobId, note: &Note) -> Result<(), MemberError> {
-        let entries = self.journal(job)?;
-        if entries.iter().any(|e| e.event::<Note>().is_ok_and(|known| known == *note)) {
+        let first = self.kept(job, |kept| kept.journal.is_none());
+        let known = |notes: &[(Entry, Option<Note>)]| notes.iter().any(|(_, known)| known.as_ref() == Some(note));
+        let tip = |notes: &[(Entry, Option<Note>)]| notes.last().map_or_else(Entry::genesis, |(e, _)| e.digest);
+        let (known, tip, entries) = self.notes(job, |notes| (known(notes), tip(notes), notes.len() as u64))?;
+        if known {
             return Ok(());
         }
-        self.cut_torn_line(job)?;
-        let tip = entries.last().map_or_else(Entry::genesis, |e| e.digest);
-        let entry = Entry::after(&tip, entries.len() as u64, now, note);
+        if first {
+            self.cut_torn_line(job)?;
+        }
+        let entry = Entry::after(&tip, entries, now, note);
         let line = String::from_utf8(encode(&entry)).expect("JSON is UTF-8");
-        Ok(self.vault.append(job, JOURNAL, &line)?)
+        self.vault.append(job, JOURNAL, &line)?;
+        self.kept(job, |kept| kept.journal.iter_mut().for_each(|j| j.push((entry.clone(), Some(note.clone())))));
+        Ok(())
     }
 
     /// Takes away a line that was being written when the process was killed: the next one would be glued to it.
@@ -281,8 +312,7 @@ impl Member {
 
     /// True once the end of the job was noted; nothing is said about it any more.
     pub fn is_closed(&self, job: &JobId) -> Result<bool, MemberError> {
-        let closed = |e: &Entry| matches!(e.event::<Note>(), Ok(Note::Closed { .. }));
-        Ok(self.journal(job)?.iter().any(closed))
+        self.notes(job, |notes| notes.iter().any(|(_, note)| matches!(note, Some(Note::Closed { .. }))))
     }
 
     fn open(&self, job: &JobId) -> Result<(), MemberError> {
@@ -291,6 +321,20 @@ impl Member {
 
     /// This participant's own journal of a job; its chain is verified.
     pub fn journal(&self, job: &JobId) -> Result<Vec<Entry>, MemberError> {
+        self.notes(job, |notes| notes.iter().map(|(entry, _)| entry.clone()).collect())
+    }
+
+    /// The journal's entries and what they say: read and verified once in this process, which alone writes to it.
+    fn notes<T>(&self, job: &JobId, of: impl FnOnce(&[(Entry, Option<Note>)]) -> T) -> Result<T, MemberError> {
+        if self.kept(job, |kept| kept.journal.is_none()) {
+            let entries = self.read_journal(job)?;
+            let notes = entries.into_iter().map(|e| (e.event().ok(), e)).map(|(note, e)| (e, note)).collect();
+            self.kept(job, |kept| kept.journal = Some(notes));
+        }
+        Ok(self.kept(job, |kept| of(kept.journal.as_deref().unwrap_or(&[]))))
+    }
+
+    fn read_journal(&self, job: &JobId) -> Result<Vec<Entry>, MemberError> {
         let bytes = self.vault.get(job, JOURNAL)?.unwrap_or_default();
         let mut lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').collect();
         // A line without its end was being written when the process was killed: it was never relied on.
@@ -650,6 +694,7 @@ impl Member {
             self.vault.put(job, RECORD, &encode(&record))?;
         }
         self.sessions.remove(job);
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(job);
         Ok(())
     }
 }

@@ -304,6 +304,15 @@ impl JobSpec {
         }
     }
 
+    /// Fewest parties whose numbers are in one sum of the job: in rounds of a network with samples or buckets fewer contribute more
+    /// than zeros.
+    pub fn least_in_a_sum(&self) -> u32 {
+        let (least, most) = (self.min_parties(), self.job.parties.len() as u32);
+        let autoencoder = self.anomaly.as_ref().and_then(|a| a.autoencoder.as_ref());
+        let networks = self.network.iter().chain(autoencoder).filter(|n| n.rounds.sample < 1.0 || n.robust.is_some());
+        networks.map(|n| n.least_in_a_sum(least, most)).fold(least, u32::min)
+    }
+
     /// Does the result tell each party's own figures to all?
     pub fn tells_own_figures(&self) -> bool {
         self.scorecard.as_ref().is_some_and(|s| s.evaluation.per_party)

@@ -149,7 +149,8 @@ fn train_task(plan: &Plan) -> network::TrainTask {
 
 #[test]
 fn a_federation_learns_what_one_party_with_all_rows_learns() {
-    let federated = Run::new(spec(3, MLP), three()).finish();
+    let long = MLP.replace("most = 12", "most = 40");
+    let federated = Run::new(spec(3, &long), three()).finish();
     let mut all = (*three()[0]).clone();
     for table in &three()[1..] {
         for (column, more) in all.columns.iter_mut().zip(&table.columns) {
@@ -160,7 +161,7 @@ fn a_federation_learns_what_one_party_with_all_rows_learns() {
         all.label.extend(&table.label);
         all.split.extend(&table.split);
     }
-    let pooled = Run::new(spec(3, MLP), vec![Arc::new(all)]).finish();
+    let pooled = Run::new(spec(3, &long), vec![Arc::new(all)]).finish();
     let (federated, pooled) = (test_auc(&federated), test_auc(&pooled));
     assert!(federated > 0.8 && (federated - pooled).abs() < 0.02, "{federated} {pooled}");
 }
@@ -208,7 +209,7 @@ fn updates_beyond_the_bounds_are_clipped_and_counted() {
     let parameters = 3 * 16 + 16 + 16 + 16 + 1;
     for vector in run.vectors() {
         assert!(vector[..parameters].iter().all(|v| v.abs() <= 0.001));
-        assert!(vector[..parameters].contains(&0.001));
+        assert!(vector[..parameters].iter().any(|v| v.abs() > 0.000_999_999));
     }
     let result = run.finish();
     let history = &result.network().expect("a network").network.history;
@@ -219,15 +220,15 @@ fn updates_beyond_the_bounds_are_clipped_and_counted() {
 #[test]
 fn a_party_that_is_not_drawn_sends_zeros() {
     let sampled = MLP.replace("most = 12", "most = 12\nsample = 0.5");
-    let tables: Vec<_> = (0..4).map(|i| firms(i, 400, 0.0)).collect();
-    let mut run = Run::new(spec(4, &sampled), tables);
+    let tables: Vec<_> = (0..6).map(|i| firms(i, 400, 0.0)).collect();
+    let mut run = Run::new(spec(6, &sampled), tables);
     run.until("train");
-    let mut drawn = vec![0; 4];
+    let mut drawn = vec![0; 6];
     for _ in 0..8 {
         let vectors = run.vectors();
         let (head, rest): (Vec<_>, Vec<_>) = vectors.iter().map(|v| v.split_at(97)).unzip();
         let trained: Vec<bool> = head.iter().map(|v| v.iter().any(|x| *x != 0.0)).collect();
-        assert_eq!(trained.iter().filter(|t| **t).count(), 2);
+        assert_eq!(trained.iter().filter(|t| **t).count(), 3);
         assert!(rest.iter().all(|v| v.iter().any(|x| *x != 0.0)), "everybody validates");
         drawn.iter_mut().zip(&trained).for_each(|(d, t)| *d += i32::from(*t));
         run.round(|_| ()).expect("a round");
@@ -274,7 +275,11 @@ fn control_variates_stay_at_the_party_and_their_changes_add_up() {
     // Asked again, a party that begins with the same memory says the same.
     let once = run.perform(1).expect("a vector");
     assert_eq!(once, run.perform(1).expect("a vector"));
-    assert!(test_auc(&run.finish()) > 0.75);
+    // Where parties differ and visit for long, plain averages drift.
+    let average = scaffold.replace("strategy = { kind = \"scaffold\" }\n", "");
+    let average = Run::new(spec(3, &average), (0..3).map(|i| firms(i, 600, 2.0 * i as f64)).collect()).finish();
+    let (scaffold, average) = (test_auc(&run.finish()), test_auc(&average));
+    assert!(scaffold > 0.6 && scaffold > average - 0.03, "{scaffold} {average}");
 }
 
 #[test]
@@ -311,7 +316,7 @@ fn a_median_over_buckets_resists_a_party_that_the_mean_does_not() {
         test_auc(&run.finish())
     };
     let mean = auc_of(&layout, 1);
-    let median = auc_of(&format!("{layout}[network.robust]\nbuckets = 4\nrule = {{ kind = \"median\" }}\n"), 4);
+    let median = auc_of(&format!("{layout}[network.robust]\nbuckets = 3\nrule = {{ kind = \"median\" }}\n"), 3);
     assert!(median > mean + 0.02 && median > 0.75, "median {median}, mean {mean}");
 }
 
@@ -396,8 +401,8 @@ fn two_kinds_in_one_job_are_refused() {
 
 #[test]
 fn sums_of_one_update_are_not_planned() {
-    refused(3, &MLP.replace("most = 12", "sample = 0.2"), "two of job.min_parties");
-    refused(8, &format!("{MLP}[network.robust]\nbuckets = 5\nrule = {{ kind = \"median\" }}\n"), "robust.buckets");
+    refused(3, &MLP.replace("most = 12", "sample = 0.2"), "three parties or more");
+    refused(8, &format!("{MLP}[network.robust]\nbuckets = 3\nrule = {{ kind = \"median\" }}\n"), "robust.buckets");
 }
 
 #[test]
@@ -485,9 +490,10 @@ fn who_has_a_warning_stays_at_the_party() {
         assert!(!json.contains("\"row\""), "the result names no row");
         let flagged = result.flag(&tables[1], &rows, 2).expect("flags");
         assert!(flagged.windows(2).all(|w| w[0].score >= w[1].score));
-        let critical: Vec<_> = flagged.iter().filter(|f| f.warning == Warning::Critical).collect();
-        assert!(!critical.is_empty() && critical.iter().all(|f| f.drivers.len() <= 2), "{method}");
-        assert!(critical.iter().filter(|f| f.drivers[0].column == 1).count() * 10 >= critical.len() * 8, "{method}");
+        let found: Vec<_> = flagged.iter().filter(|f| tables[1].label[f.row]).collect();
+        assert!(found.len() * 10 >= rows.iter().filter(|&&row| tables[1].label[row]).count() * 8, "{method}");
+        assert!(flagged.iter().all(|f| f.warning != Warning::None && f.drivers.len() <= 2), "{method}");
+        assert!(found.iter().filter(|f| f.drivers[0].column == 1).count() * 10 >= found.len() * 8, "{method}");
     }
 }
 

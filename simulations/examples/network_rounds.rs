@@ -78,22 +78,15 @@ fn measure(name: &str, parties: usize, model: &str, rounds: u32) -> Value {
     let outcome = Federation::new(&toml, tables, options)
         .and_then(|f| {
             f.run(|p| {
-                if p.line.contains("opened") || p.line.contains("sum") {
-                    opened.push((p.line.clone(), begun.elapsed().as_secs_f64()));
-                }
+                // "round 7: train: what came of it"
+                opened.extend(p.line.split(": ").nth(1).map(|s| (s.to_owned(), begun.elapsed().as_secs_f64())));
             })
         })
         .expect("a federation");
     let seconds = begun.elapsed().as_secs_f64();
     let trained = outcome.rounds.iter().filter(|r| r.summary.step == "train").count();
-    let mut at: Vec<(String, f64)> = Vec::new();
-    for line in &opened {
-        if let Some(step) = ["profile", "label_counts", "train", "evaluation"].iter().find(|s| line.0.contains(*s)) {
-            at.push(((*step).to_owned(), line.1));
-        }
-    }
     let (first, begin, end) =
-        (at.first().map_or(f64::NAN, |a| a.1), last_of(&at, "label_counts"), last_of(&at, "train"));
+        (last_of(&opened, "profile"), last_of(&opened, "label_counts"), last_of(&opened, "train"));
     let per_second = trained as f64 / (end - begin);
     let overhead = 1.0 - training / (end - begin);
     println!(

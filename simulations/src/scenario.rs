@@ -341,16 +341,18 @@ impl ScenarioOutcome {
 /// Pooled training, and every party alone.
 fn twins(spec: &JobSpec, tables: &[(PartyId, Arc<Table>)]) -> Result<Vec<Twin>, TwinError> {
     let everybody = Arc::new(twin::pooled(tables)?);
-    let one = |name: String, table: &Arc<Table>| {
+    let one = |name: String, table: &Arc<Table>| -> Result<Twin, TwinError> {
         let party = tables.first().map_or_else(Vec::new, |(party, _)| vec![(party.clone(), table.clone())]);
-        let trained = twin::learn(spec, &party, |_| ()).and_then(|trained| twin::measured(&trained, &everybody));
-        match trained {
-            Ok((auc, average_precision)) => Twin { name, auc: Some(auc), average_precision },
-            Err(_) => Twin { name, auc: None, average_precision: None },
-        }
+        let trained = twin::learn(spec, &party, |_| ())?;
+        let (auc, average_precision) = twin::measured(&trained, &everybody)?;
+        Ok(Twin { name, auc: Some(auc), average_precision })
     };
-    let mut twins = vec![one("pooled".to_owned(), &everybody)];
-    twins.extend(tables.iter().map(|(party, table)| one(format!("{party} alone"), table)));
+    let mut twins = vec![one("pooled".to_owned(), &everybody)?];
+    for (party, table) in tables {
+        let name = format!("{party} alone");
+        // A party may be too small to learn alone, which is a figure too.
+        twins.push(one(name.clone(), table).unwrap_or(Twin { name, auc: None, average_precision: None }));
+    }
     Ok(twins)
 }
 

@@ -288,8 +288,8 @@ fn evaluation(learns: Learns<'_>) -> (Note, Note) {
             and(
                 infers,
                 &note(
-                    "Cells of anomaly scores are narrow (0.4 %), so that many hold a single firm.",
-                    "异常得分的格很窄（0.4 %），许多格仅有一家企业。",
+                    "Cells of anomaly scores are narrow (0.1 %), so that many hold a single firm.",
+                    "异常得分的格很窄（0.1 %），许多格仅有一家企业。",
                 ),
             ),
         ),

@@ -282,8 +282,7 @@ fn points<'a>(keys: &'a [String], scorecard: &Scorecard, table: &Table) -> anyho
 
 /// A key as it is, but never one that a spreadsheet takes for a formula.
 fn field(key: &str, format: Format) -> String {
-    let formula = format == Format::Text && key.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if formula { format!("'{key}") } else { key.to_owned() }
+    if format == Format::Text { haihe_models::export::spreadsheet_text(key).into_owned() } else { key.to_owned() }
 }
 
 /// CSV with a header for people, a JSON object per line for programs. A number is written with as many digits as give it back.

@@ -218,18 +218,22 @@ impl Forest {
     /// A split of `n` rows that leaves a row among `m` shortens its expected path by `c(n) - 1 - c(m)`: 0 on average over a
     /// random tree's rows, most when it is left alone. The sum over all splits is `1 - E[h] / c(psi)`, which is
     /// `1 + log2(score)`, so the columns' parts explain the score completely.
-    pub fn contributions(&self, table: &Table, row: usize) -> Result<Vec<f64>, AnomalyError> {
-        self.check_rows(table, &[row])?;
+    pub fn contributions(&self, table: &Table, rows: &[usize]) -> Result<Vec<Vec<f64>>, AnomalyError> {
+        self.check_rows(table, rows)?;
         let normal = self.normal_path();
         let mut values = Vec::with_capacity(self.columns.len());
-        self.read(table, row, &mut values);
-        let mut parts = vec![0.0; self.columns.len()];
-        for tree in &self.trees {
-            let c = |node: usize| unsuccessful_search(tree.nodes[node].rows);
-            tree.walk(&values, |from, to, column| parts[column] += c(from) - 1.0 - c(to));
-        }
-        parts.iter_mut().for_each(|p| *p /= normal);
-        Ok(parts)
+        let one = |&row: &usize| {
+            values.clear();
+            self.read(table, row, &mut values);
+            let mut parts = vec![0.0; self.columns.len()];
+            for tree in &self.trees {
+                let c = |node: usize| unsuccessful_search(tree.nodes[node].rows);
+                tree.walk(&values, |from, to, column| parts[column] += c(from) - 1.0 - c(to));
+            }
+            parts.iter_mut().for_each(|p| *p /= normal);
+            parts
+        };
+        Ok(rows.iter().map(one).collect())
     }
 
     /// Sum over the trees of the path length that is normal for their rows.

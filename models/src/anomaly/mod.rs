@@ -51,7 +51,10 @@ pub enum AnomalyError {
         least: f64,
     },
     /// Two parts of one sum contradict each other.
-    #[error("{what} add up to {found} where {expected} rows are known: a party counted other rows than before")]
+    #[error(
+        "{what} add up to {found} where {expected} rows are known: a party counted other rows than before, or came or went between two \
+         sums, which a forest does not survive: submit the job again when all parties are there"
+    )]
     Inconsistent {
         /// Which counts.
         what: &'static str,

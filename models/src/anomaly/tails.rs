@@ -141,11 +141,14 @@ impl Tails {
         rows.iter().map(|&row| Ok(self.sides(table, row)?.1)).collect()
     }
 
-    /// What each column adds to the score of a row: 0 or more, the sum is the score.
-    pub fn contributions(&self, table: &Table, row: usize) -> Result<Vec<f64>, AnomalyError> {
+    /// What each column adds to the score of each row: 0 or more, the sum is the score.
+    pub fn contributions(&self, table: &Table, rows: &[usize]) -> Result<Vec<Vec<f64>>, AnomalyError> {
         self.check_table(table)?;
-        let (side, _) = self.sides(table, row)?;
-        Ok((0..self.columns.len()).map(|c| self.tails(table, row, c)[side]).collect())
+        let one = |&row: &usize| {
+            let (side, _) = self.sides(table, row)?;
+            Ok((0..self.columns.len()).map(|c| self.tails(table, row, c)[side]).collect())
+        };
+        rows.iter().map(one).collect()
     }
 
     /// Which of the sums is the largest, and that sum.

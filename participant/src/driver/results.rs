@@ -1,8 +1,8 @@
-//! What a worker keeps of a finished job: the shared result, and what follows from it for the own firms.
+//! What a participant keeps of a finished job: the shared result, and what follows from it for the own firms.
 
 use haihe_models::{
     anomaly::Driver,
-    export::{scorecard_csv, scorecard_json},
+    export::{scorecard_csv, scorecard_json, spreadsheet_text},
     files::{FileError, ModelCard, onnx, weights},
     network::learner::learner,
     table::Split,
@@ -57,7 +57,12 @@ impl Worker {
                 folder.write("scorecard.csv", scorecard_csv(&result.scorecard))?;
                 None
             }
-            JobResult::Network(_) | JobResult::Anomaly(_) => self.write_network(&folder, &spec, &result, transcript)?,
+            JobResult::Network(_) | JobResult::Anomaly(_) => {
+                self.write_network(&folder, &spec, &result, transcript).unwrap_or_else(|error| {
+                    tracing::error!(job = %self.job.short(), %error, "the model's files are not written; result.json has it");
+                    None
+                })
+            }
         };
         if let Err(error) = self.ensure_data().await {
             // The shared result is kept all the same; what the own data would have added is said to be missing.
@@ -66,11 +71,18 @@ impl Worker {
         let Some(Data::Rows(loaded)) = &self.loaded else { return Ok(()) };
         // own.json last: its presence says that everything is there.
         let own = match &result {
-            JobResult::Scorecard(result) => own_scorecard(&folder, &spec, result, loaded)?,
-            JobResult::Network(result) => self.own_network(&folder, &spec, (result, card), loaded)?,
-            JobResult::Anomaly(result) => own_anomalies(&folder, &spec, result, loaded)?,
+            JobResult::Scorecard(result) => own_scorecard(&folder, &spec, result, loaded),
+            JobResult::Network(result) => self.own_network(&folder, &spec, (result, card), loaded),
+            JobResult::Anomaly(result) => own_anomalies(&folder, &spec, result, loaded),
         };
-        folder.write("own.json", own)
+        match own {
+            Ok(own) => folder.write("own.json", own),
+            // The shared result is as good as before.
+            Err(error) => {
+                tracing::error!(job = %self.job.short(), %error, "own.json is not written");
+                Ok(())
+            }
+        }
     }
 
     fn write_network(
@@ -93,6 +105,10 @@ impl Worker {
         let (Some(card), Some(learned)) = (result.card(&from), result.learned()) else { return Ok(None) };
         let failed = |e: FileError| unreadable(&e);
         folder.write("model-card.json", pretty(&card)?)?;
+        if spec.network.as_ref().is_some_and(|n| n.personal.head) {
+            // The shared body is no model without a head: own.safetensors is.
+            return Ok(Some(card));
+        }
         folder.write("model.safetensors", weights::write(&card, &learned.parameters).map_err(failed)?)?;
         folder.write("model.onnx", onnx::write(&card, &learned.parameters).map_err(failed)?)?;
         Ok(Some(card))
@@ -114,12 +130,12 @@ impl Worker {
         let mut learner =
             learner(options.rounds.backend, result.network.architecture.clone()).map_err(|e| unreadable(&e))?;
         let own = network::own_version(options, &result.network, &rows, &mut *learner).map_err(|e| unreadable(&e))?;
-        if let (Some(parameters), Some(card)) = (own, card) {
+        if let (Some(parameters), Some(card)) = (&own, card) {
             let card =
                 ModelCard { name: format!("{}: own version of {}", card.name, self.participant.party()), ..card };
-            folder.write("own.safetensors", weights::write(&card, &parameters).map_err(|e| unreadable(&e))?)?;
+            folder.write("own.safetensors", weights::write(&card, parameters).map_err(|e| unreadable(&e))?)?;
         }
-        pretty(&network::local_result(options, &result.network, &rows).map_err(|e| unreadable(&e))?)
+        pretty(&network::local_result(options, &result.network, &rows, own.as_deref()).map_err(|e| unreadable(&e))?)
     }
 }
 
@@ -159,9 +175,9 @@ fn own_anomalies(
             Some(Split::Test) => "test",
             _ => "train",
         };
-        let key = loaded.keys.get(f.row).map_or("", String::as_str);
+        let key = spreadsheet_text(loaded.keys.get(f.row).map_or("", String::as_str));
         let warning = format!("{:?}", f.warning).to_lowercase();
-        csv.write_record([key, split, &format!("{:.6}", f.score), &warning, &drivers.join("; ")])
+        csv.write_record([&*key, split, &format!("{:.6}", f.score), &warning, &spreadsheet_text(&drivers.join("; "))])
             .map_err(|e| failed(&e))?;
     }
     folder.write("anomalies.csv", csv.into_inner().map_err(|e| failed(&e))?)?;

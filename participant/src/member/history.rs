@@ -6,7 +6,7 @@ use haihe_protocol::{
     error::Fault,
     horizontal::Plan,
     message::Objection,
-    witness::{ClosedRound, Witness},
+    witness::ClosedRound,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +43,12 @@ impl AnswerRecord {
 
 impl Member {
     fn witness(&self, job: &JobId, spec: &JobSpec, session: &Session) -> Result<Witness, MemberError> {
-        Ok(self.record(job, WITNESS)?.unwrap_or_else(|| Witness::begin(spec, session)))
+        if let Some(witness) = self.kept(job, |kept| kept.witness.clone()) {
+            return Ok(witness);
+        }
+        let witness: Witness = self.record(job, WITNESS)?.unwrap_or_else(|| Witness::begin(spec, session));
+        self.kept(job, |kept| kept.witness = Some(witness.clone()));
+        Ok(witness)
     }
 
     pub(super) fn sealing_key(&self, job: &JobId) -> Result<SealingKey, MemberError> {
@@ -173,6 +178,7 @@ impl Member {
         let witness = self.witness(job, &spec, &session)?.absorb(closed, signature, &session, &spec, &key)?;
         let (round, transcript) = (witness.round, witness.transcript);
         self.vault.put(job, WITNESS, &encode(&witness))?;
+        self.kept(job, |kept| kept.witness = Some(witness));
         self.note(now, job, &Note::Witnessed { round, parties: closed.contributors.clone(), transcript })
     }
 

@@ -19,14 +19,18 @@ pub(super) fn encode(encoder: &Encoder, table: &Table, rows: &[usize]) -> Result
         y: rows.iter().map(|&row| f32::from(u8::from(table.label[row]))).collect(),
         lengths: Vec::new(),
     };
-    for &row in rows {
+    for (done, &row) in rows.iter().enumerate() {
         if let Some(series) = &encoder.series {
             let length = view.series(series, row, &mut examples.x)?;
             examples.lengths.push(length);
         }
         view.statics(row, &mut examples.x)?;
+        // An encoder may have been read from anywhere: one row is enough to see that it does not fit.
+        if examples.x.len() != (done + 1) * width {
+            return Err(EncodingError::Damaged);
+        }
     }
-    if examples.x.len() == rows.len() * width { Ok(examples) } else { Err(EncodingError::Damaged) }
+    Ok(examples)
 }
 
 /// The table's columns, in the order of the encoder's.

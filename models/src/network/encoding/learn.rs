@@ -153,7 +153,7 @@ impl Source<'_> {
     }
 
     fn number(&self, histogram: &Histogram) -> Number {
-        let scale = Scale::learn(self.options.kind, histogram, self.options.clip);
+        let scale = Scale::learn(self.options.kind, histogram, self.options.clip, self.binning.min_bin_rows);
         // All missing: an indicator would be constant too.
         Number { scale, indicator: histogram.missing_rows() > 0.0 && histogram.rows() > 0.0 }
     }

@@ -34,8 +34,8 @@ pub(super) struct Rank {
 }
 
 impl Scale {
-    /// `None` where it would give the same for every value. `kind` is not WOE.
-    pub fn learn(kind: EncodingKind, histogram: &Histogram, clip: f64) -> Option<Scale> {
+    /// `None` where it would give the same for every value. `kind` is not WOE. No interval of ranks has fewer than `least` rows.
+    pub fn learn(kind: EncodingKind, histogram: &Histogram, clip: f64, least: f64) -> Option<Scale> {
         if histogram.intervals.len() < 2 {
             return None;
         }
@@ -46,7 +46,7 @@ impl Scale {
                 let least = 1e-9 * low.abs().max(high.abs());
                 (high > low && deviation > least).then_some(Scale::Standardise { low, high, mean, deviation })
             }
-            _ => Some(Scale::QuantileNormal { clip, ranks: ranks(histogram) }),
+            _ => Some(Scale::QuantileNormal { clip, ranks: ranks(histogram, least) }),
         }
     }
 
@@ -74,22 +74,33 @@ pub(super) fn bounded(value: f64) -> f32 {
     if value.is_nan() { 0.0 } else { value.clamp(-LARGEST, LARGEST) as f32 }
 }
 
-fn ranks(histogram: &Histogram) -> Vec<Rank> {
+fn ranks(histogram: &Histogram, least: f64) -> Vec<Rank> {
     let total = histogram.rows();
     // On a grid of few cells each has many rows, and says nothing of ties.
     let tied = (2.5 / histogram.cells.max(1) as f64).max(TIED) * total;
-    let mut below = 0.0;
-    let rank = histogram.intervals.iter().map(|interval| {
-        let (from, to) = (below / total, (below + interval.rows()) / total);
-        below += interval.rows();
-        let (from, to) = if interval.is_zero() || interval.rows() >= tied {
-            ((from + to) / 2.0, (from + to) / 2.0)
-        } else {
-            (from, to)
-        };
-        Rank { lower: interval.lower, upper: interval.upper, from, to }
-    });
-    rank.collect()
+    let (mut below, mut ranks, mut open) = (0.0, Vec::<Rank>::new(), None);
+    for interval in &histogram.intervals {
+        let (lower, waiting) = open.take().unwrap_or((interval.lower, 0.0));
+        let rows = waiting + interval.rows();
+        if rows < least {
+            open = Some((lower, rows));
+            continue;
+        }
+        let (from, to) = (below / total, (below + rows) / total);
+        below += rows;
+        let tie = waiting == 0.0 && (interval.is_zero() || rows >= tied);
+        let (from, to) = if tie { ((from + to) / 2.0, (from + to) / 2.0) } else { (from, to) };
+        ranks.push(Rank { lower, upper: interval.upper, from, to });
+    }
+    // What is left at the end belongs to the last interval.
+    if let (Some((lower, _)), Some(end)) = (open, histogram.intervals.last()) {
+        match ranks.last_mut() {
+            Some(last) if last.from < last.to => (last.upper, last.to) = (end.upper, 1.0),
+            Some(last) => last.upper = end.upper,
+            None => ranks.push(Rank { lower, upper: end.upper, from: 0.0, to: 1.0 }),
+        }
+    }
+    ranks
 }
 
 fn rank(ranks: &[Rank], x: f64) -> f64 {

@@ -19,7 +19,7 @@ use haihe_models::{
     metrics::{MetricsError, Ranking, ScoreHistogram},
     network::{EncodingKind, learner::learner},
     scorecard::Warning,
-    table::Table,
+    table::{ColumnSpec, Table},
 };
 use serde::{Deserialize, Serialize};
 
@@ -252,18 +252,22 @@ impl AnomalyModel {
     /// What each column of the job adds to the score of each row: 0 or more.
     pub fn contributions(&self, table: &Table, rows: &[usize]) -> Result<Vec<Vec<f64>>, AnomalyJobError> {
         match self {
-            AnomalyModel::Tails(tails) => rows.iter().map(|&row| Ok(tails.contributions(table, row)?)).collect(),
-            AnomalyModel::Forest(forest) => rows.iter().map(|&row| Ok(forest.contributions(table, row)?)).collect(),
+            AnomalyModel::Tails(tails) => Ok(tails.contributions(table, rows)?),
+            AnomalyModel::Forest(forest) => Ok(forest.contributions(table, rows)?),
             AnomalyModel::Autoencoder(network) => {
                 let examples = network.encoder.encode(table, rows).map_err(NetworkError::from)?;
                 let residuals = learner(Default::default(), network.architecture.clone())
                     .and_then(|mut l| l.residuals(&network.parameters, &examples))
                     .map_err(NetworkError::from)?;
                 let inputs = network.encoder.inputs();
+                // An encoder of an earlier job may have the columns in another order.
+                let place = |spec: &ColumnSpec| table.specs.iter().position(|s| s.name == spec.name);
+                let places: Vec<Option<usize>> = network.encoder.columns().iter().map(place).collect();
                 let of_row = |row: &[f32]| {
                     let mut columns = vec![0.0; table.columns.len()];
                     for (input, residual) in inputs.iter().zip(row) {
-                        if let Some(column) = columns.get_mut(input.column) {
+                        let place = places.get(input.column).copied().flatten();
+                        if let Some(column) = place.and_then(|p| columns.get_mut(p)) {
                             *column += f64::from(*residual);
                         }
                     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     NetworkError, NetworkOptions, Rows, counts,
-    local::{good_log_odds, labels, own_scores, rows_of},
+    local::{good_log_odds, labels, own_scores, own_version, rows_of},
     training::Learned,
 };
 use crate::id::PartyId;
@@ -29,9 +29,9 @@ pub struct Population {
 /// One party's customers under three networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OwnCustomers<T> {
-    /// The shared network; with heads of their own, the shared body with the party's head.
+    /// The shared network; with heads of their own, the party's own version.
     pub shared: T,
-    /// A network of the same shape that the party trained alone.
+    /// A network of the same shape that the party trained alone; absent or empty if its rows do not allow it.
     pub alone: Option<T>,
     /// The party's own version of the shared network, if the job asks for one.
     pub own: Option<T>,
@@ -97,10 +97,13 @@ pub(super) fn segments(options: &NetworkOptions, parties: u32) -> Vec<Segment> {
 /// One party's histograms.
 pub(super) fn vector(options: &NetworkOptions, learned: &Learned, rows: &Rows<'_>) -> Result<Vec<f64>, NetworkError> {
     let grid = credit_grid(options);
-    let own = own_scores(options, learned, rows, Split::Test, options.evaluation.per_party)?;
+    let mut learner = learner(options.rounds.backend, learned.architecture.clone())?;
+    let version = own_version(options, learned, rows, &mut *learner)?;
+    let own = own_scores(options, learned, rows, version.as_deref(), options.evaluation.per_party)?;
     let train = learned.encoder.encode(rows.table, &rows_of(rows.table, Split::Train))?;
-    let train_scores =
-        learner(options.rounds.backend, learned.architecture.clone())?.predict(&learned.parameters, &train)?;
+    // With heads of their own the shared parameters alone are no model.
+    let shared = version.as_deref().filter(|_| options.personal.head).unwrap_or(&learned.parameters);
+    let train_scores = learner.predict(shared, &train)?;
     let mut vector = ScoreHistogram::of(&grid, &good_log_odds(&train_scores), &labels(&train))?.to_vec();
     let histogram = |scores: &[f64]| -> Result<Vec<f64>, NetworkError> {
         Ok(ScoreHistogram::of(&grid, scores, &own.bad)?.to_vec())
@@ -111,7 +114,10 @@ pub(super) fn vector(options: &NetworkOptions, learned: &Learned, rows: &Rows<'_
     }
     if options.evaluation.per_party {
         let mut mine = histogram(&own.shared)?;
-        mine.extend(histogram(own.alone.as_deref().unwrap_or(&own.shared))?);
+        mine.extend(match &own.alone {
+            Some(scores) => histogram(scores)?,
+            None => vec![0.0; 2 * grid.cells],
+        });
         if let Some(scores) = &own.own {
             mine.extend(histogram(scores)?);
         }

@@ -3,7 +3,7 @@
 use haihe_models::{
     metrics::ScoreHistogram,
     network::{
-        Examples, Learner, LearnerError, LocalTraining, Objective, clipping,
+        Architecture, Examples, Learner, LearnerError, LocalTraining, Objective, clipping,
         learner::learner,
         packed,
         strategy::{Strategy, scaffold_control},
@@ -27,19 +27,26 @@ pub struct Memory {
     /// Its own last layer; empty without `personal.head`.
     #[serde(with = "packed")]
     pub head: Vec<f32>,
+    /// The last layer with which the last round began.
+    #[serde(with = "packed")]
+    pub begun: Vec<f32>,
+    /// The last layer with which the best round before that began.
+    #[serde(with = "packed")]
+    pub best: Vec<f32>,
     /// Its own control variates; empty without SCAFFOLD.
     #[serde(with = "packed")]
     pub control: Vec<f32>,
 }
 
 impl Memory {
-    fn read(bytes: Option<&[u8]>, training: &Training, options: &NetworkOptions) -> Result<Self, NetworkError> {
+    fn read(bytes: Option<&[u8]>, architecture: &Architecture, options: &NetworkOptions) -> Result<Self, NetworkError> {
         let Some(bytes) = bytes else { return Ok(Self::default()) };
         let memory: Memory =
             serde_json::from_slice(bytes).map_err(|_| NetworkError::Memory { detail: "it cannot be read" })?;
-        let head = training.architecture.parameters() - shared_end(&training.architecture, options);
+        let head = architecture.parameters() - shared_end(architecture, options);
         let fits = |values: &[f32], len: usize| values.is_empty() || values.len() == len;
-        if fits(&memory.head, head) && fits(&memory.control, training.architecture.parameters()) {
+        let heads = [&memory.head, &memory.begun, &memory.best].into_iter().all(|h| fits(h, head));
+        if heads && fits(&memory.control, architecture.parameters()) {
             Ok(memory)
         } else {
             Err(NetworkError::Memory { detail: "it belongs to another network" })
@@ -100,9 +107,10 @@ impl Training {
     pub fn perform(&self, options: &NetworkOptions, rows: &Rows<'_>) -> Result<Performed, NetworkError> {
         let task = self.task();
         let parts = Parts::new(&task, options)?;
-        let mut memory = Memory::read(rows.memory, self, options)?;
+        let mut memory = Memory::read(rows.memory, &self.architecture, options)?;
         let mut learner = learner(options.rounds.backend, self.architecture.clone())?;
-        let start = self.own_parameters(&memory);
+        let start = with_head(self.parameters(), &memory.head);
+        self.keep_head(options, &mut memory, &start);
         let (train, validation) = divided(options, &train_rows(rows.table, self.goods_only()));
         let mut said = Said { weights: vec![0.0; options.buckets() as usize], ..Said::default() };
         self.validate(options, &mut *learner, &start, &self.encoder.encode(rows.table, &validation)?, &mut said)?;
@@ -114,9 +122,17 @@ impl Training {
             let examples = self.encoder.encode(rows.table, &train)?;
             let seed = seed_of(options, rows.party, task.number);
             let visit = self.visit(options, &mut *learner, &start, &examples, &mut memory, seed)?;
-            let weight =
-                if options.rounds.weighted { train.len() as f64 / self.rows } else { 1.0 / f64::from(rows.parties) };
-            self.write_updates(
+            // The weights of all parties add up to 1, but for what chance makes of the shares for validation. A party that was
+            // not there when the rows were counted may bring more than all others: it counts as one with all of them.
+            let trained_by_all = self.rows * (1.0 - options.rounds.validation);
+            let weight = if options.rounds.weighted {
+                train.len() as f64 / trained_by_all
+            } else {
+                1.0 / f64::from(rows.parties)
+            };
+            let weight = weight.min(1.0);
+            let begun = memory.control.clone();
+            let clipped = self.write_updates(
                 options,
                 &task,
                 &parts,
@@ -126,20 +142,25 @@ impl Training {
                 &mut magnitudes,
                 &mut said,
             );
+            // What the others take for this party's control variates is what this party goes on with.
+            for ((own, begun), change) in memory.control.iter_mut().zip(&begun).zip(&clipped) {
+                *own = begun + (f64::from(*change) / weight) as f32;
+            }
         }
         vector.extend(magnitudes);
         said.push(&mut vector);
         Ok(Performed { vector, memory: memory.write() })
     }
 
-    /// The shared parameters with the own head.
-    fn own_parameters(&self, memory: &Memory) -> Vec<f32> {
-        let mut parameters = self.parameters().to_vec();
-        let from = parameters.len().saturating_sub(memory.head.len());
-        if let Some(head) = parameters.get_mut(from..) {
-            head.copy_from_slice(&memory.head);
+    /// Remembers the head that this round begins with, and that of the best round: which one that was is known one round later.
+    fn keep_head(&self, options: &NetworkOptions, memory: &mut Memory, start: &[f32]) {
+        if !options.personal.head {
+            return;
         }
-        parameters
+        if self.number().checked_sub(1).is_some_and(|last| self.best_round() == Some(last)) {
+            memory.best = std::mem::take(&mut memory.begun);
+        }
+        memory.begun = start.get(shared_end(&self.architecture, options)..).unwrap_or(&[]).to_vec();
     }
 
     fn validate(
@@ -191,7 +212,6 @@ impl Training {
             let own =
                 scaffold_control(self.control(), &memory.control, start, &trained.parameters, trained.steps, rate);
             control = difference(&own, &memory.control);
-            memory.control = own;
         }
         let mut update = difference(&trained.parameters, start);
         if options.personal.head {
@@ -212,7 +232,7 @@ impl Training {
         vector: &mut [f64],
         magnitudes: &mut Vec<f64>,
         said: &mut Said,
-    ) {
+    ) -> Vec<f32> {
         let tensors = shared_tensors(&self.architecture, options);
         // What is summed is weighted, so that is what the bounds are for.
         let weigh = |values: &mut [f32]| values.iter_mut().for_each(|v| *v = (f64::from(*v) * weight) as f32);
@@ -244,6 +264,7 @@ impl Training {
         said.trained = 1.0;
         said.clipped = clipped as f64;
         said.train_loss = weight * visit.loss;
+        visit.control
     }
 }
 
@@ -271,20 +292,21 @@ pub fn own_version(
     if options.personal == super::PersonalOptions::default() {
         return Ok(None);
     }
-    let mut parameters = learned.parameters.clone();
-    if let Some(bytes) = rows.memory {
-        let memory: Memory =
-            serde_json::from_slice(bytes).map_err(|_| NetworkError::Memory { detail: "it cannot be read" })?;
-        let from = parameters.len().saturating_sub(memory.head.len());
-        if let Some(head) = parameters.get_mut(from..) {
-            head.copy_from_slice(&memory.head);
-        }
-    }
+    let memory = Memory::read(rows.memory, &learned.architecture, options)?;
+    let last = learned.history.len() as u32;
+    let head = if learned.best_round + 1 == last { &memory.begun } else { &memory.best };
+    let parameters = with_head(&learned.parameters, head);
     let Some(training) = &options.personal.fine_tune else { return Ok(Some(parameters)) };
     let (train, validation) = divided(options, &rows_of(rows.table, Split::Train));
     let (train, validation) =
         (learned.encoder.encode(rows.table, &train)?, learned.encoder.encode(rows.table, &validation)?);
     best_of(learner, parameters, &train, &validation, training, seed_of(options, rows.party, u32::MAX)).map(Some)
+}
+
+/// Parameters with another last layer; as they are if there is none.
+fn with_head(parameters: &[f32], head: &[f32]) -> Vec<f32> {
+    let body = parameters.len().saturating_sub(head.len());
+    parameters.iter().take(body).chain(head).copied().collect()
 }
 
 /// Trains epoch by epoch and keeps the parameters with the lowest loss on the validation rows, the start included.
@@ -307,7 +329,8 @@ fn best_of(
     for epoch in 0..training.epochs {
         at = learner.train(&at, train, &one, None, seed.wrapping_add(u64::from(epoch)))?.parameters;
         let loss = measure(learner, &at)?;
-        if loss < best.0 {
+        // Without rows to validate on there is no best epoch, and the last one stands.
+        if loss < best.0 || validation.rows() == 0 {
             best = (loss, at.clone());
         }
     }
@@ -336,35 +359,37 @@ pub(super) fn own_scores(
     options: &NetworkOptions,
     learned: &Learned,
     rows: &Rows<'_>,
-    split: Split,
+    own: Option<&[f32]>,
     with_alone: bool,
 ) -> Result<OwnScores, NetworkError> {
     let mut learner = learner(options.rounds.backend, learned.architecture.clone())?;
-    let examples = learned.encoder.encode(rows.table, &rows_of(rows.table, split))?;
-    let own = own_version(options, learned, rows, &mut *learner)?;
+    let examples = learned.encoder.encode(rows.table, &rows_of(rows.table, Split::Test))?;
     // With heads of their own the shared parameters alone are no model.
-    let shared = own.as_ref().filter(|_| options.personal.head).unwrap_or(&learned.parameters);
+    let shared = own.filter(|_| options.personal.head).unwrap_or(&learned.parameters);
     let mut predict = |parameters: &[f32]| -> Result<Vec<f64>, LearnerError> {
         Ok(good_log_odds(&learner.predict(parameters, &examples)?))
     };
-    let (shared, own) = (predict(shared)?, own.as_deref().map(&mut predict).transpose()?);
-    let alone = match with_alone {
-        true => {
-            let parameters = alone(options, learned, rows, &mut *learner)?;
-            Some(good_log_odds(&learner.predict(&parameters, &examples)?))
-        }
-        false => None,
-    };
+    let (shared, own) = (predict(shared)?, own.map(&mut predict).transpose()?);
+    // A party whose rows teach nothing alone still has its part in the evaluation.
+    let alone = alone_if(with_alone, || {
+        let parameters = alone(options, learned, rows, &mut *learner)?;
+        Ok(good_log_odds(&learner.predict(&parameters, &examples)?))
+    });
     Ok(OwnScores { shared, alone, own, bad: labels(&examples) })
 }
 
-/// What a party computes from the shared result over its own customers, and keeps.
+fn alone_if(asked: bool, scores: impl FnOnce() -> Result<Vec<f64>, NetworkError>) -> Option<Vec<f64>> {
+    if asked { scores().ok() } else { None }
+}
+
+/// What a party computes from the shared result over its own customers, and keeps. `own` is [`own_version`].
 pub fn local_result(
     options: &NetworkOptions,
     learned: &Learned,
     rows: &Rows<'_>,
+    own: Option<&[f32]>,
 ) -> Result<OwnCustomers<Population>, NetworkError> {
-    let scores = own_scores(options, learned, rows, Split::Test, true)?;
+    let scores = own_scores(options, learned, rows, own, true)?;
     let grid = credit_grid(options);
     let of = |s: &Vec<f64>| -> Result<Population, NetworkError> {
         Ok(population(&grid, ScoreHistogram::of(&grid, s, &scores.bad)?))

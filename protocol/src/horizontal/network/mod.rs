@@ -15,7 +15,8 @@ use haihe_models::{
     grid::StatisticsError,
     metrics::MetricsError,
     network::{
-        Activation, Architecture, Backend, Encoder, EncodingError, EncodingOptions, LearnerError, LocalTraining,
+        Activation, Architecture, Backend, Encoder, EncodingError, EncodingKind, EncodingOptions, LearnerError,
+        LocalTraining, Optimiser,
         architecture::MAX_PARAMETERS,
         clipping::ClippingOptions,
         robust::{Robust, RobustError},
@@ -344,6 +345,12 @@ pub enum NetworkError {
     },
 }
 
+/// Fewest parties whose updates may be in one sum, so that nobody sees another's by taking away its own.
+const LEAST_IN_A_SUM: u32 = 3;
+
+/// Most numbers that an encoder by ranks keeps: columns times fine cells.
+const MAX_RANKS: usize = 36_000;
+
 /// Most parameters times buckets: the length of a round's vector follows from them.
 pub(crate) const MAX_SUM: usize = MAX_PARAMETERS;
 
@@ -362,6 +369,18 @@ impl NetworkOptions {
         }
         if let Err(e) = self.training.validate() {
             option("training", e.to_string());
+        }
+        let ranks = spec.data.columns.len().saturating_mul(self.binning.fine_cells);
+        if self.encoding.kind == EncodingKind::QuantileNormal && ranks > MAX_RANKS {
+            option(
+                "binning",
+                format!("fine_cells times columns = {ranks} is out of range: at most {MAX_RANKS} by ranks"),
+            );
+        }
+        let plain = self.training.optimiser == Optimiser::Sgd { momentum: 0.0 } && self.training.weight_decay == 0.0;
+        if matches!(self.strategy, Strategy::Scaffold { .. }) && !plain {
+            let detail = "scaffold needs plain gradient descent: no momentum, no Adam, no weight decay";
+            option("strategy", detail.to_owned());
         }
         if let Some(e) = self.personal.fine_tune.as_ref().and_then(|t| t.validate().err()) {
             option("personal.fine_tune", e.to_string());
@@ -425,12 +444,18 @@ impl NetworkOptions {
         range("rounds.value_bits", f64::from(rounds.value_bits), (12..=32).contains(&rounds.value_bits), "12 to 32");
         range("rounds.sample", rounds.sample, rounds.sample > 0.0 && rounds.sample <= 1.0, "above 0, at most 1");
         let parties = spec.job.parties.len() as u32;
-        let trained = self.sampled(spec.min_parties());
+        let least = self.least_in_a_sum(spec.min_parties(), parties);
         range(
-            "rounds.sample",
-            rounds.sample,
-            trained >= 2 || parties < 2,
-            "at least two of job.min_parties must train in a round, else a sum is one party's update",
+            if self.robust.is_some() { "robust.buckets" } else { "rounds.sample" },
+            self.robust.as_ref().map_or(rounds.sample, |r| f64::from(r.buckets)),
+            least >= LEAST_IN_A_SUM || (rounds.sample >= 1.0 && self.robust.is_none()),
+            "three parties or more must train in every sum, even when as many are late as job.min_parties allows",
+        );
+        range(
+            "robust.buckets",
+            f64::from(self.buckets()),
+            self.robust.as_ref().is_none_or(|r| r.buckets >= 3),
+            "3 or more",
         );
         let cells = self.evaluation.cells;
         range("evaluation.cells", cells as f64, (10..=10_000).contains(&cells), "10 to 10000");
@@ -439,12 +464,12 @@ impl NetworkOptions {
         let own = self.evaluation.cells * spec.job.parties.len();
         let fits = !self.evaluation.per_party || own <= 50_000;
         range("evaluation.cells times parties", own as f64, fits, "at most 50000 with per_party = true");
-        if let Some(robust) = &self.robust {
-            let buckets = robust.buckets;
-            // A bucket with one party would show its update.
-            let fits = buckets >= 3 && buckets.saturating_mul(2) <= trained;
-            range("robust.buckets", f64::from(buckets), fits, "3 or more, with two training parties or more in each");
-        }
+    }
+
+    /// Fewest parties whose updates are in one sum: in a session of `least` to `most` parties, when all but `least` may be late.
+    pub(crate) fn least_in_a_sum(&self, least: u32, most: u32) -> u32 {
+        let smallest = |n: u32| (self.sampled(n) / self.buckets().max(1)).saturating_sub(n - least);
+        (least..=most.max(least)).map(smallest).min().unwrap_or(0)
     }
 
     /// Checks that this program can train the network.

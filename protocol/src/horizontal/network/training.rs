@@ -7,7 +7,7 @@ use haihe_models::network::{
     Architecture, Encoder, Objective,
     clipping::{self, MAGNITUDES},
     packed,
-    robust::bucket_of,
+    robust::buckets_of,
     strategy::{Shared, Strategy},
 };
 use haihe_privacy::{digest::Digest, secure_sum::Segment};
@@ -124,8 +124,8 @@ impl Draw {
             order.swap(at, other as usize);
         }
         let mut buckets = vec![None; parties as usize];
-        for (place, &party) in order.iter().take(taken as usize).enumerate() {
-            let bucket = bucket_of(place as u32, taken, options.buckets(), u64::from(number), options.rounds.seed);
+        let dealt = buckets_of(taken, options.buckets(), u64::from(number), options.rounds.seed);
+        for (&party, bucket) in order.iter().zip(dealt) {
             if let Some(slot) = buckets.get_mut(party as usize) {
                 *slot = Some(bucket);
             }
@@ -294,6 +294,11 @@ impl Training {
         self.goods_only
     }
 
+    /// The best round so far.
+    pub(super) fn best_round(&self) -> Option<u32> {
+        self.best.as_ref().map(|best| best.number)
+    }
+
     /// The current parameters.
     pub fn parameters(&self) -> &[f32] {
         &self.shared.parameters
@@ -335,7 +340,11 @@ impl Training {
         let mut figures = self.figures(options, &task, &parts, &said)?;
         self.keep_best(&figures);
         if task.train {
-            let mean = self.mean_update(options, &parts, updates, &said)?;
+            // Nobody who was drawn came, or too few for the robust rule: the network stays as it is for a round.
+            let mean = match self.mean_update(options, &parts, updates, &said) {
+                Err(NetworkError::NoWeight | NetworkError::Robust(_)) => vec![0.0; parts.update()],
+                mean => mean?,
+            };
             figures.update_norm = Some(libm::sqrt(mean.iter().map(|u| u * u).sum()));
             // Weights of all parties add up to 1, so this is the mean over all of them; those that did not train keep theirs.
             let control = (parts.groups == 2).then(|| updates.get(parts.update()..).unwrap_or(&[]).to_vec());
