@@ -387,8 +387,8 @@ mod tests {
     fn three_parties_get_all_rows_and_no_column_that_says_whose_they_are() {
         let dir = tempfile::tempdir().expect("a folder");
         for (written, rows, columns) in [
-            (write_polish_silos(dir.path()), [3551, 1751, 608], 67),
-            (write_cardio_silos(dir.path()), [866, 537, 428], 24),
+            (write_polish_silos(&dir.path().join("polish")), [3551, 1751, 608], 67),
+            (write_cardio_silos(&dir.path().join("cardio")), [866, 537, 428], 24),
         ] {
             let tables: Vec<TextTable> = written.expect("written").iter().map(|(_, path)| read(path)).collect();
             assert_eq!(tables.iter().map(|t| t.rows.len()).collect::<Vec<_>>(), rows);

@@ -75,11 +75,11 @@ fn notes() -> Vec<Note> {
     vec![Note {
         en: "The firms are real: 5,910 Polish manufacturers, of whom 6.9 % went bankrupt within a year; here bankruptcy stands for \
              anomaly, which it is only in part. The heart traces are a public set for anomaly models, dealt to three parties by \
-             heart rate so that none has seen the others' normal. Few test rows are bad (114 and about 50): differences of one \
+             heart rate so that none has seen the others' normal. Few test rows are bad (114 and 55): differences of one \
              standard error say little. The division and the shape of the networks are ours, chosen to show what skew does."
             .to_owned(),
         zh: "企业数据真实：5,910 家波兰制造企业，6.9 % 在一年内破产；此处以破产代表异常，二者仅部分重合。胎心监护为公开的异常检测数据集，\
-             按心率分给三方，使各方未见过他方的“正常”。测试样本中坏的很少（114 与约 50），一个标准误以内的差异意义不大。\
+             按心率分给三方，使各方未见过他方的“正常”。测试样本中坏的很少（114 与 55），一个标准误以内的差异意义不大。\
              数据划分与网络结构为演示所选，用以展示数据偏斜的影响。"
             .to_owned(),
     }]

@@ -7,7 +7,7 @@ use super::{
     super::{
         charts::Svg,
         figures::share_bar,
-        format::{DASH, count, fixed, percent, value, whole},
+        format::{DASH, count, fixed, percent, whole},
         words::both,
     },
     data::{AnomalyFacts, Flagged, LearnedReport, Note, SetReport},
@@ -25,6 +25,8 @@ pub(super) struct View {
     pub(super) loss: Option<Svg>,
     pub(super) scores: Svg,
     pub(super) levels: Vec<LevelRow>,
+    /// All test rows by level.
+    pub(super) level_bar: Svg,
     pub(super) drivers: Vec<(String, String, Svg)>,
     pub(super) columns: usize,
     pub(super) per_party: Vec<(String, String, String)>,
@@ -40,7 +42,6 @@ pub(super) struct LevelRow {
     pub(super) bad: String,
     pub(super) precision: String,
     pub(super) found: String,
-    pub(super) bar: Svg,
 }
 
 /// One row with a warning.
@@ -83,9 +84,9 @@ pub(super) fn method(name: &str) -> Note {
 fn level(warning: Warning) -> (usize, Note) {
     match warning {
         Warning::None => (0, both("none", "无")),
-        Warning::General => (1, both("general", "一般（蓝）")),
-        Warning::Serious => (2, both("serious", "较重（黄）")),
-        Warning::Critical => (3, both("critical", "严重（红）")),
+        Warning::General => (1, both("general", "一般")),
+        Warning::Serious => (2, both("serious", "较重")),
+        Warning::Critical => (3, both("critical", "严重")),
     }
 }
 
@@ -155,6 +156,7 @@ pub(super) fn view(id: &str, report: &LearnedReport, facts: &AnomalyFacts) -> Vi
         loss: facts.training.as_ref().map(|t| figures::loss(id, t)),
         scores: figures::scores(id, facts),
         levels: levels(facts),
+        level_bar: figures::levels(facts),
         drivers: facts
             .drivers
             .iter()
@@ -178,7 +180,6 @@ fn base_rate(facts: &AnomalyFacts) -> String {
 
 fn levels(facts: &AnomalyFacts) -> Vec<LevelRow> {
     let [_, bads] = facts.test_rows;
-    let most = facts.warned.iter().map(|w| w.good + w.bad).fold(0.0, f64::max);
     let t = &facts.thresholds;
     facts
         .warned
@@ -189,7 +190,7 @@ fn levels(facts: &AnomalyFacts) -> Vec<LevelRow> {
             LevelRow {
                 level: at,
                 name,
-                from: value(match w.warning {
+                from: short(match w.warning {
                     Warning::Critical => t.critical,
                     Warning::Serious => t.serious,
                     Warning::General | Warning::None => t.general,
@@ -198,11 +199,17 @@ fn levels(facts: &AnomalyFacts) -> Vec<LevelRow> {
                 bad: count(w.bad),
                 precision: percent(w.bad / rows, 1),
                 found: percent(w.bad / bads, 1),
-                bar: share_bar(&format!("level-{at}"), rows, most),
             }
         })
         .rev()
         .collect()
+}
+
+/// A score with four digits that count.
+fn short(score: f64) -> String {
+    let before = if score >= 1.0 { score.log10().floor() as i32 + 1 } else { 0 };
+    // The cast is of 0 to 4.
+    fixed(score, (4 - before).clamp(0, 4) as usize)
 }
 
 fn flagged(f: &Flagged) -> FlaggedRow {
@@ -210,7 +217,7 @@ fn flagged(f: &Flagged) -> FlaggedRow {
     FlaggedRow {
         party: f.party.to_string(),
         key: f.key.clone(),
-        score: value(f.score),
+        score: short(f.score),
         level,
         warning,
         drivers: f.drivers.replace("; ", ", ").replace('%', " %"),

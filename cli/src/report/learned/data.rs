@@ -19,7 +19,7 @@ use crate::leaks::LeakReport;
 pub use crate::report::data::{CommitteeFacts, Note, PartyFacts};
 
 /// Most bars of a histogram of scores.
-const BARS: usize = 56;
+const BARS: usize = 40;
 
 /// Jobs that belong together, for people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use haihe_simulations::detection::Found;
 
 use super::{
     super::{
-        charts::{Anchor, Frame, Plot, Scale, Svg},
+        charts::{Anchor, Canvas, Frame, Plot, Scale, Svg},
         facts::wilson,
         format::{count, fixed, percent, value},
     },
@@ -14,6 +14,8 @@ use super::{
 };
 
 const CHART: Frame = Frame { height: 300.0, ..Frame::HALF };
+/// With a line for marks between the key and the chart.
+const MARKED: Frame = Frame { top: 44.0, right: 34.0, ..CHART };
 
 /// A model of a comparison: its name, the class of its mark, and what it finds.
 type Mark = (String, &'static str, Found);
@@ -88,31 +90,31 @@ fn rounds(history: &[RoundFigures]) -> (Scale, Vec<(f64, String)>) {
     (x, x.ticks(8).into_iter().filter(|t| t.0 == t.0.trunc()).collect())
 }
 
-/// Mean loss by round, of the local steps and on the rows kept for validation.
+/// Mean loss by round, of the local steps and on the rows kept for validation; over even factors where it falls far.
 pub(super) fn loss(id: &str, training: &TrainingFacts) -> Svg {
     let of = |get: &dyn Fn(&RoundFigures) -> Option<f64>| -> Vec<(f64, f64)> {
         let points = training.history.iter().filter_map(|r| Some((f64::from(r.number), get(r)?)));
         points.filter(|p| p.1.is_finite()).collect()
     };
     let (train, validation) = (of(&|r| r.train_loss), of(&|r| Some(r.validation_loss)));
+    let all = || train.iter().chain(&validation).map(|p| p.1);
+    let (least, most) = (all().fold(f64::INFINITY, f64::min), all().fold(0.0f64, f64::max));
+    let far = least > 0.0 && most > 6.0 * least;
+    let on_axis = |v: f64| if far { v.log10() } else { v };
     let (x, ticks) = rounds(&training.history);
-    let y = Scale::around(train.iter().chain(&validation).map(|p| p.1), 0.08);
+    let y = Scale::around(all().map(on_axis), 0.08);
+    let y_ticks = if far { factor_ticks(least / 1.2, most * 1.2) } else { y.ticks(5) };
     let best = f64::from(training.best_round);
-    let mut plot = Plot::new(
-        &format!("loss-{id}"),
-        "Loss by round 每轮损失",
-        "Mean loss of the local steps and of the validation rows in each round.",
-        Frame { top: 44.0, ..CHART },
-        x,
-        y,
-    )
-    .y_axis("mean loss 平均损失", &y.ticks(5))
-    .x_axis("round 轮次", &ticks)
-    .vertical("threshold", best, &format!("best 最佳 {best}"))
-    .line("line thin second", &train)
-    .line("line main", &validation);
+    let along = |points: &[(f64, f64)]| points.iter().map(|p| (p.0, on_axis(p.1))).collect::<Vec<_>>();
+    let description = "Mean loss of the local steps and of the validation rows in each round.";
+    let mut plot = Plot::new(&format!("loss-{id}"), "Loss by round 每轮损失", description, MARKED, x, y)
+        .y_axis("mean loss 平均损失", &y_ticks)
+        .x_axis("round 轮次", &ticks)
+        .vertical("threshold", best, &format!("best 最佳 {best}"))
+        .line("line thin second", &along(&train))
+        .line("line main", &along(&validation));
     for p in &validation {
-        plot = plot.dot("dot main", *p, 2.6, &format!("round {}: {}", p.0, fixed(p.1, 5)));
+        plot = plot.dot("dot main", (p.0, on_axis(p.1)), 2.6, &format!("round {}: {}", p.0, fixed(p.1, 5)));
     }
     plot.key(&[("swatch second", "training 训练"), ("swatch main", "validation 验证")]).finish()
 }
@@ -130,7 +132,7 @@ pub(super) fn validation_auc(id: &str, training: &TrainingFacts) -> Option<Svg> 
         &format!("auc-{id}"),
         "AUC by round 每轮 AUC",
         "AUC of the network of each round on the validation rows.",
-        Frame { top: 44.0, ..CHART },
+        MARKED,
         x,
         y,
     )
@@ -174,14 +176,13 @@ pub(super) fn scores(id: &str, facts: &AnomalyFacts) -> Svg {
     let (x, y) = (Scale::Linear(first.log10(), last.log10()), Scale::Linear(0.0, highest * 1.08 + 1e-9));
     let description =
         "Shares of good and of bad test rows by anomaly score; lines mark where the three warning levels begin.";
-    let mut plot =
-        Plot::new(&format!("scores-{id}"), "Anomaly scores 异常得分", description, Frame { top: 44.0, ..CHART }, x, y)
-            .y_axis("share of each class 占比", &y.percent_ticks(4))
-            .x_axis("anomaly score, higher is stranger 异常得分，越高越异常", &factor_ticks(*first, *last))
-            .area("fill good", &good)
-            .area("fill bad", &bad)
-            .line("line thin good", &good)
-            .line("line thin bad", &bad);
+    let mut plot = Plot::new(&format!("scores-{id}"), "Anomaly scores 异常得分", description, MARKED, x, y)
+        .y_axis("share of each class 占比", &y.percent_ticks(4))
+        .x_axis("anomaly score, higher is stranger 异常得分，越高越异常", &factor_ticks(*first, *last))
+        .area("fill good", &good)
+        .area("fill bad", &bad)
+        .line("line thin good", &good)
+        .line("line thin bad", &bad);
     let t = &facts.thresholds;
     for (level, threshold) in [(1, t.general), (2, t.serious), (3, t.critical)] {
         if (*first..*last).contains(&threshold) {
@@ -190,6 +191,31 @@ pub(super) fn scores(id: &str, facts: &AnomalyFacts) -> Svg {
         }
     }
     plot.key(&[("swatch good", "good 好"), ("swatch bad", "bad 坏")]).finish()
+}
+
+/// Test rows at each level, side by side; what is bad of them is dark.
+pub(super) fn levels(facts: &AnomalyFacts) -> Svg {
+    const WIDTH: f64 = 440.0;
+    let [good, bad] = facts.test_rows;
+    let (mut warned, mut found) = (0.0, 0.0);
+    let mut parts = Vec::new();
+    for (at, w) in facts.warned.iter().enumerate() {
+        parts.push((at + 1, w.good, w.bad));
+        (warned, found) = (warned + w.good, found + w.bad);
+    }
+    parts.insert(0, (0, good - warned, bad - found));
+    let total = (good + bad).max(1.0);
+    let mut canvas = Canvas::bar(WIDTH, 26.0);
+    let mut x = 0.0;
+    for (level, good, bad) in parts {
+        let width = WIDTH * (good + bad) / total;
+        let tip = format!("{} rows, {} bad", count(good + bad), count(bad));
+        canvas.rect(&format!("level-{level}"), (x, 0.0), ((width - 1.0).max(0.0), 18.0), &tip);
+        let dark = (width - 1.0).max(0.0) * bad / (good + bad).max(1.0);
+        canvas.rect("swatch bad", (x, 20.0), (dark, 5.0), &tip);
+        x += width;
+    }
+    canvas.finish()
 }
 
 /// Where goods and bads lie along the log-odds of good.
@@ -211,22 +237,15 @@ pub(super) fn distribution(id: &str, evaluation: &CreditEvaluation) -> Svg {
     let highest = good.iter().chain(&bad).fold(0.0f64, |m, p| m.max(p.1));
     let (x, y) = (Scale::around(good.iter().map(|p| p.0), 0.0), Scale::Linear(0.0, highest * 1.06 + 1e-9));
     let description = "Shares of the good and of the bad test firms by score.";
-    Plot::new(
-        &format!("distribution-{id}"),
-        "Score distribution 得分分布",
-        description,
-        Frame { top: 44.0, ..CHART },
-        x,
-        y,
-    )
-    .y_axis("share of each class 占比", &y.percent_ticks(4))
-    .x_axis("log-odds of good 好的对数几率", &x.ticks(7))
-    .area("fill good", &good)
-    .area("fill bad", &bad)
-    .line("line thin good", &good)
-    .line("line thin bad", &bad)
-    .key(&[("swatch good", "good 好"), ("swatch bad", "bad 坏")])
-    .finish()
+    Plot::new(&format!("distribution-{id}"), "Score distribution 得分分布", description, MARKED, x, y)
+        .y_axis("share of each class 占比", &y.percent_ticks(4))
+        .x_axis("log-odds of good 好的对数几率", &x.ticks(7))
+        .area("fill good", &good)
+        .area("fill bad", &bad)
+        .line("line thin good", &good)
+        .line("line thin bad", &bad)
+        .key(&[("swatch good", "good 好"), ("swatch bad", "bad 坏")])
+        .finish()
 }
 
 fn occupied(histogram: &ScoreHistogram) -> Option<(usize, usize)> {
