@@ -287,7 +287,7 @@ pub fn leak_report<'a>(
         members: roster.rule.members(),
         privacy_threshold: roster.rule.privacy_threshold(),
         answers_needed: roster.rule.answers_needed(),
-        minimum_contributors: roster.minimum_contributors,
+        minimum_contributors: roster.minimum_contributors.min(spec.least_in_a_sum()),
         one_sum_per_round: 2 * roster.rule.answers_needed() > roster.rule.members() + roster.rule.privacy_threshold(),
         per_party: learns.per_party(&spec),
         partial_rounds: read.partial_rounds,
