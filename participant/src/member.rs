@@ -195,7 +195,7 @@ const JOURNAL: &str = "journal.jsonl";
 
 /// What was read of a job, so that it is not read again in every step.
 #[derive(Default)]
-struct Kept {
+struct Memo {
     spec: Option<JobSpec>,
     /// Entries, and what they say.
     journal: Option<Vec<(Entry, Option<Note>)>>,
@@ -208,7 +208,7 @@ pub struct Member {
     scheme: Arc<dyn Scheme>,
     vault: Box<dyn Vault>,
     /// What was read of each job in this process; the vault has it all.
-    kept: Mutex<std::collections::BTreeMap<JobId, Kept>>,
+    memos: Mutex<std::collections::BTreeMap<JobId, Memo>>,
     /// Sessions that were verified in this process.
     sessions: std::collections::BTreeMap<JobId, Session>,
     /// Vertical jobs: the exchange that was prepared last in this process, and where the work stands.
@@ -238,7 +238,7 @@ impl Member {
     /// A participant with its vault.
     pub fn new(identity: Arc<Identity>, scheme: Arc<dyn Scheme>, vault: Box<dyn Vault>) -> Self {
         let (sessions, works) = Default::default();
-        Self { identity, scheme, vault, sessions, works, kept: Mutex::default(), alignments_per_day: None }
+        Self { identity, scheme, vault, sessions, works, memos: Mutex::default(), alignments_per_day: None }
     }
 
     /// Who this participant is.
@@ -259,17 +259,17 @@ impl Member {
 
     /// The job file as this participant knows it, if it joined.
     pub fn spec(&self, job: &JobId) -> Result<JobSpec, MemberError> {
-        if let Some(spec) = self.kept(job, |kept| kept.spec.clone()) {
+        if let Some(spec) = self.memo(job, |memo| memo.spec.clone()) {
             return Ok(spec);
         }
         let spec = JobSpec::parse(&self.joined(job)?.toml).map_err(MemberError::Job)?;
-        self.kept(job, |kept| kept.spec = Some(spec.clone()));
+        self.memo(job, |memo| memo.spec = Some(spec.clone()));
         Ok(spec)
     }
 
     /// What this process has read of a job.
-    fn kept<T>(&self, job: &JobId, of: impl FnOnce(&mut Kept) -> T) -> T {
-        of(self.kept.lock().unwrap_or_else(PoisonError::into_inner).entry(*job).or_default())
+    fn memo<T>(&self, job: &JobId, of: impl FnOnce(&mut Memo) -> T) -> T {
+        of(self.memos.lock().unwrap_or_else(PoisonError::into_inner).entry(*job).or_default())
     }
 
     /// The job file, if the job is made of sums: others have no rounds to contribute to.
@@ -283,7 +283,7 @@ impl Member {
 
     /// Adds a note to the own journal, unless it is there: a step that is repeated after a crash is noted once.
     fn note(&mut self, now: Timestamp, job: &JobId, note: &Note) -> Result<(), MemberError> {
-        let first = self.kept(job, |kept| kept.journal.is_none());
+        let first = self.memo(job, |memo| memo.journal.is_none());
         let known = |notes: &[(Entry, Option<Note>)]| notes.iter().any(|(_, known)| known.as_ref() == Some(note));
         let tip = |notes: &[(Entry, Option<Note>)]| notes.last().map_or_else(Entry::genesis, |(e, _)| e.digest);
         let (known, tip, entries) = self.notes(job, |notes| (known(notes), tip(notes), notes.len() as u64))?;
@@ -296,7 +296,7 @@ impl Member {
         let entry = Entry::after(&tip, entries, now, note);
         let line = String::from_utf8(encode(&entry)).expect("JSON is UTF-8");
         self.vault.append(job, JOURNAL, &line)?;
-        self.kept(job, |kept| kept.journal.iter_mut().for_each(|j| j.push((entry.clone(), Some(note.clone())))));
+        self.memo(job, |memo| memo.journal.iter_mut().for_each(|j| j.push((entry.clone(), Some(note.clone())))));
         Ok(())
     }
 
@@ -326,12 +326,12 @@ impl Member {
 
     /// The journal's entries and what they say: read and verified once in this process, which alone writes to it.
     fn notes<T>(&self, job: &JobId, of: impl FnOnce(&[(Entry, Option<Note>)]) -> T) -> Result<T, MemberError> {
-        if self.kept(job, |kept| kept.journal.is_none()) {
+        if self.memo(job, |memo| memo.journal.is_none()) {
             let entries = self.read_journal(job)?;
             let notes = entries.into_iter().map(|e| (e.event().ok(), e)).map(|(note, e)| (e, note)).collect();
-            self.kept(job, |kept| kept.journal = Some(notes));
+            self.memo(job, |memo| memo.journal = Some(notes));
         }
-        Ok(self.kept(job, |kept| of(kept.journal.as_deref().unwrap_or(&[]))))
+        Ok(self.memo(job, |memo| of(memo.journal.as_deref().unwrap_or(&[]))))
     }
 
     fn read_journal(&self, job: &JobId) -> Result<Vec<Entry>, MemberError> {
@@ -694,7 +694,7 @@ impl Member {
             self.vault.put(job, RECORD, &encode(&record))?;
         }
         self.sessions.remove(job);
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(job);
+        self.memos.lock().unwrap_or_else(PoisonError::into_inner).remove(job);
         Ok(())
     }
 }

@@ -368,7 +368,7 @@ fn memory_of_another_network_is_refused() {
     run.until("train");
     run.round(|_| ()).expect("a round");
     let good = run.perform(0).expect("a vector").memory.expect("a head");
-    let other = Memory { head: vec![0.5; 5], control: Vec::new() };
+    let other = Memory { head: vec![0.5; 5], ..Memory::default() };
     let other = serde_json::to_vec(&other).expect("plain data");
     for bytes in [&good[..good.len() - 1], b"{}", &other, b""] {
         let memory = Some(bytes);

@@ -43,11 +43,11 @@ impl AnswerRecord {
 
 impl Member {
     fn witness(&self, job: &JobId, spec: &JobSpec, session: &Session) -> Result<Witness, MemberError> {
-        if let Some(witness) = self.kept(job, |kept| kept.witness.clone()) {
+        if let Some(witness) = self.memo(job, |memo| memo.witness.clone()) {
             return Ok(witness);
         }
         let witness: Witness = self.record(job, WITNESS)?.unwrap_or_else(|| Witness::begin(spec, session));
-        self.kept(job, |kept| kept.witness = Some(witness.clone()));
+        self.memo(job, |memo| memo.witness = Some(witness.clone()));
         Ok(witness)
     }
 
@@ -178,7 +178,7 @@ impl Member {
         let witness = self.witness(job, &spec, &session)?.absorb(closed, signature, &session, &spec, &key)?;
         let (round, transcript) = (witness.round, witness.transcript);
         self.vault.put(job, WITNESS, &encode(&witness))?;
-        self.kept(job, |kept| kept.witness = Some(witness));
+        self.memo(job, |memo| memo.witness = Some(witness));
         self.note(now, job, &Note::Witnessed { round, parties: closed.contributors.clone(), transcript })
     }
 
