@@ -130,10 +130,32 @@ fn write(ran: &ScenarioOutcome, out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The federated network or anomaly model against pooled training and every party alone, on the test rows of all parties.
+fn twins(ran: &ScenarioOutcome) -> Table {
+    let figures = ran.figures();
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["model", "AUC", "AUPRC"]);
+    let cell = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.4}"));
+    let reported = |name: &str| cell(figures.get(name).copied());
+    table.add_row(["federated".to_owned(), reported("reported AUC"), reported("reported AUPRC")]);
+    for twin in &ran.twins {
+        table.add_row([twin.name.clone(), cell(twin.auc), cell(twin.average_precision)]);
+    }
+    for column in 1..3 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
 fn people(ran: &ScenarioOutcome) {
     let outcome = &ran.outcome;
     if let Some(comparison) = &ran.comparison {
         print!("\n{}", show::tables(comparison));
+    }
+    if !ran.twins.is_empty() {
+        println!("\n{}", twins(ran));
     }
     let sent: u64 = outcome.bytes.values().sum();
     println!(

@@ -103,6 +103,11 @@ fn own(scene: &Scene<'_>) -> Verdict {
     if scene.rule.per_party { Partly } else { No }
 }
 
+/// Whether those who have a single party's contributions get rows: a model's updates give them away in part.
+fn rows(scene: &Scene<'_>) -> Verdict {
+    if scene.learns.training().is_some() { Partly } else { No }
+}
+
 fn participant(scene: &Scene<'_>) -> Collusion {
     let (others, least) = (scene.parties.len().saturating_sub(1), scene.rule.minimum_contributors.saturating_sub(1));
     let can = note(
@@ -226,7 +231,7 @@ fn opening(scene: &Scene<'_>) -> Collusion {
     } else {
         note(format!("The coordinator and {r} or more members"), format!("协调方与 {r} 名或更多成员"))
     };
-    entry(
+    let entry = entry(
         "coordinator_and_answers",
         who,
         [Yes; 3],
@@ -241,8 +246,13 @@ fn opening(scene: &Scene<'_>) -> Collusion {
                 ),
             )
         },
-        note("Obtain rows: none was sent.", "得到数据行：从未发送。"),
-    )
+        match scene.learns.training() {
+            None => note("Obtain rows: none was sent.", "得到数据行：从未发送。"),
+            Some(_) => note("Obtain rows whole: none was sent.", "得到完整的数据行：从未发送。"),
+        },
+    );
+    let more = scene.learns.training().map(|_| learning::inversion());
+    Collusion { rows: rows(scene), can: more.iter().fold(entry.can.clone(), and), ..entry }
 }
 
 fn all_but_one(scene: &Scene<'_>) -> Collusion {
@@ -263,9 +273,13 @@ fn all_but_one(scene: &Scene<'_>) -> Collusion {
     } else {
         let each = colluding.iter().map(|some| (joined(some), names(&rest(scene.parties, some))));
         let (mut en, mut zh) = (Vec::new(), Vec::new());
+        let (more, more_zh) = match scene.learns.training() {
+            Some(_) => (" and model updates", "与模型更新"),
+            None => ("", ""),
+        };
         for (some, other) in each {
-            en.push(format!("{some}, without the coordinator, obtain {}'s {word} by subtraction", other.en));
-            zh.push(format!("{some}（无需协调方）相减即得 {} 的{word_zh}", other.zh));
+            en.push(format!("{some}, without the coordinator, obtain {}'s {word}{more} by subtraction", other.en));
+            zh.push(format!("{some}（无需协调方）相减即得 {} 的{word_zh}{more_zh}", other.zh));
         }
         note(format!("{}.", en.join("; ")), format!("{}。", zh.join("；")))
     };
@@ -283,10 +297,13 @@ fn all_but_one(scene: &Scene<'_>) -> Collusion {
         format!("{} participants of {n}, without the coordinator", n.saturating_sub(1)),
         format!("{n} 方中的 {} 方（无协调方）", n.saturating_sub(1)),
     );
-    let cannot = note("Obtain its rows, or what is in no sum.", "得到其数据行或未进入任何总和的信息。");
+    let cannot = match scene.learns.training() {
+        None => note("Obtain its rows, or what is in no sum.", "得到其数据行或未进入任何总和的信息。"),
+        Some(_) => note("Obtain its rows whole, or what is in no sum.", "得到完整的数据行或未进入任何总和的信息。"),
+    };
     let single = if scene.noise.is_some() { Partly } else { Yes };
     let entry = entry("all_but_one", who, [single, Yes, Yes], can, cannot);
-    Collusion { coalitions: colluding, ..entry }
+    Collusion { coalitions: colluding, rows: rows(scene), ..entry }
 }
 
 /// All sets of `size` parties, if they are few.

@@ -1,5 +1,6 @@
 //! What is said of jobs that train a network or an anomaly model: their sums hold other things than a scorecard's.
 
+use haihe_models::network::EncodingKind;
 use haihe_protocol::horizontal::{anomaly::AnomalyOptions, network::NetworkOptions};
 
 use super::{Learns, Scene, and, note};
@@ -193,11 +194,19 @@ fn label_counts(learns: Learns<'_>) -> (Note, Note) {
         "A fine cell that holds one bad firm and no good one says: a firm with that value is bad. Who knows a firm's value and that it is a customer here, then knows its label. Fine cells have no minimum of rows.",
         "若某细格仅有一家坏客户，则说明取该值的企业为坏；若有人知道某企业取该值且为本联邦客户，即可得知其标签。细格没有最小行数。",
     );
-    let more = match learns {
-        Learns::Anomaly(AnomalyOptions { tails: Some(_), .. }) => note(
+    let woe = learns.training().filter(|o| o.encoding.kind == EncodingKind::Woe);
+    let more = match (learns, woe) {
+        (Learns::Anomaly(AnomalyOptions { tails: Some(_), .. }), _) => note(
             "The result is made of these counts, cell by cell: whoever has the model has them.",
             "结果由这些细格计数逐格构成：持有模型者即持有计数。",
         ),
+        (_, Some(options)) => {
+            let least = options.binning.min_bin_rows;
+            note(
+                format!("The result holds bins of at least {least} rows with their counts, not the cells under them."),
+                format!("结果含至少 {least} 行的分箱及其计数，不含其下的细格。"),
+            )
+        }
         _ => note(
             "The result holds what follows from them for the inputs, such as cut points and ranges, not the counts of goods and bads per cell.",
             "结果只含由其得出的输入刻度（如切分点与范围），不含各格好坏计数。",

@@ -141,8 +141,8 @@ fn facts(reports: &Reports) -> Vec<(Note, String)> {
         (both("wall-clock time of the jobs", "任务用时"), duration(reports.jobs().map(|j| j.seconds).sum())),
         (both("sent by the parties", "参与方发送"), bytes(sum(&LearnedReport::bytes_sent))),
         (
-            both("contributions", "贡献"),
-            format!("{accepted} accepted 接受, {rejected} rejected 拒绝, {late} late 迟到"),
+            both("contributions accepted, rejected, late", "贡献：接受、拒绝、迟到"),
+            format!("{accepted}, {rejected}, {late}"),
         ),
     ]);
     facts

@@ -14,7 +14,10 @@ use super::{
     data::{Bars, Flagged, LearnedReport, Learnt, Note, Reports, SetReport, Silo},
     render, render_all,
 };
-use crate::{evidence, leaks::Circumstances};
+use crate::{
+    evidence,
+    leaks::{Circumstances, Verdict},
+};
 
 /// A column's name is the only text of a party that gets into a page.
 const HOSTILE: &str = "paid <b>&\"'";
@@ -118,6 +121,8 @@ fn a_network_has_a_page_and_a_leak_report_that_names_its_updates() {
     let of = |key: &str| report.leaks.collusions.iter().find(|c| c.key == key).expect("a row");
     assert!(of("all_but_one").can.en.contains("rows can be reconstructed in part"));
     assert!(of("participant").can.en.contains("model updates"));
+    let rows = ["all_but_one", "coordinator_and_answers", "coordinator"].map(|key| of(key).rows);
+    assert_eq!(rows, [Verdict::Partly, Verdict::Partly, Verdict::No]);
     let closed = report.leaks.classes.iter().find(|c| c.class == "closed round (M5)").expect("rounds were closed");
     assert!(closed.receiver.en.contains("tensor by tensor"), "{}", closed.receiver.en);
     bilingual(&report);
