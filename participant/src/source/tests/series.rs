@@ -146,8 +146,8 @@ async fn invoices_become_months_by_sql() {
     }
     let sql = "SELECT firm, month, n, amount, \
                SUM(amount) OVER (PARTITION BY firm ORDER BY month ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS of_two \
-               FROM (SELECT firm, substr(issued, 1, 7) AS month, COUNT(*) AS n, SUM(TRY_CAST(amount AS DOUBLE)) AS amount \
-                     FROM source GROUP BY firm, substr(issued, 1, 7))";
+               FROM (SELECT firm, to_char(CAST(issued AS DATE), '%Y-%m') AS month, COUNT(*) AS n, SUM(TRY_CAST(amount AS DOUBLE)) AS amount \
+                     FROM source GROUP BY firm, to_char(CAST(issued AS DATE), '%Y-%m'))";
     let mut request = series(3, Some("2020-02"));
     let series = request.series.as_mut().expect("a series");
     series.channels.push("of_two".to_owned());
