@@ -476,7 +476,11 @@ fn who_has_a_warning_stays_at_the_party() {
         let result = result.anomaly().expect("an anomaly model");
         let ranking = result.test.ranking.expect("two classes");
         assert!(ranking.auc > 0.93, "{method}: {}", ranking.auc);
-        assert!(result.test.average_precision.is_some_and(|p| p > 0.25), "{method}: {:?}", result.test.average_precision);
+        assert!(
+            result.test.average_precision.is_some_and(|p| p > 0.25),
+            "{method}: {:?}",
+            result.test.average_precision
+        );
         assert_eq!(result.drivers[0].column, "margin", "{method}");
         assert_eq!(result.per_party.len(), 3);
         // What a party computes for its own rows is what the federation measured.
