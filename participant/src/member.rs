@@ -199,6 +199,8 @@ struct Memo {
     spec: Option<JobSpec>,
     /// Entries, and what they say.
     journal: Option<Vec<(Entry, Option<Note>)>>,
+    /// The journal's last line was written whole by this process.
+    ends_whole: bool,
     witness: Option<Witness>,
 }
 
@@ -283,20 +285,27 @@ impl Member {
 
     /// Adds a note to the own journal, unless it is there: a step that is repeated after a crash is noted once.
     fn note(&mut self, now: Timestamp, job: &JobId, note: &Note) -> Result<(), MemberError> {
-        let first = self.memo(job, |memo| memo.journal.is_none());
         let known = |notes: &[(Entry, Option<Note>)]| notes.iter().any(|(_, known)| known.as_ref() == Some(note));
         let tip = |notes: &[(Entry, Option<Note>)]| notes.last().map_or_else(Entry::genesis, |(e, _)| e.digest);
         let (known, tip, entries) = self.notes(job, |notes| (known(notes), tip(notes), notes.len() as u64))?;
         if known {
             return Ok(());
         }
-        if first {
+        // A write that failed, in this process or an earlier one, may have left half a line.
+        if !self.memo(job, |memo| std::mem::take(&mut memo.ends_whole)) {
             self.cut_torn_line(job)?;
         }
         let entry = Entry::after(&tip, entries, now, note);
         let line = String::from_utf8(encode(&entry)).expect("JSON is UTF-8");
-        self.vault.append(job, JOURNAL, &line)?;
-        self.memo(job, |memo| memo.journal.iter_mut().for_each(|j| j.push((entry.clone(), Some(note.clone())))));
+        if let Err(error) = self.vault.append(job, JOURNAL, &line) {
+            // Whether the line is there, only the vault knows.
+            self.memo(job, |memo| memo.journal = None);
+            return Err(error.into());
+        }
+        self.memo(job, |memo| {
+            memo.ends_whole = true;
+            memo.journal.iter_mut().for_each(|j| j.push((entry.clone(), Some(note.clone()))));
+        });
         Ok(())
     }
 

@@ -21,8 +21,6 @@ use crate::{
 };
 
 mod series;
-#[cfg(test)]
-mod tests;
 
 pub use series::{MAX_CHANNELS, MAX_STEPS, Month, SeriesSpec};
 
@@ -521,3 +519,6 @@ impl JobSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

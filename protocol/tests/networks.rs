@@ -401,18 +401,21 @@ fn two_kinds_in_one_job_are_refused() {
 
 #[test]
 fn sums_of_one_update_are_not_planned() {
+    // Each a `JobProblem::Option`, see `refused`.
     refused(3, &MLP.replace("most = 12", "sample = 0.2"), "three parties or more");
     refused(8, &format!("{MLP}[network.robust]\nbuckets = 3\nrule = {{ kind = \"median\" }}\n"), "robust.buckets");
 }
 
 #[test]
 fn privacy_is_not_promised_where_there_is_no_noise() {
+    // Each a `JobProblem::Option`, see `refused`.
     refused(3, &format!("{MLP}[privacy]\nepsilon = 1.0\n"), "[privacy]");
     refused(3, "[anomaly.tails]\n[privacy]\nepsilon = 1.0\n", "[privacy]");
 }
 
 #[test]
 fn one_method_in_a_job() {
+    // Each a `JobProblem::Option`, see `refused`.
     refused(3, "[anomaly]\n", "exactly one");
     refused(3, "[anomaly.tails]\n[anomaly.forest]\n", "exactly one");
 }
