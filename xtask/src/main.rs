@@ -166,12 +166,17 @@ fn run(task: Task) -> Result<()> {
 }
 
 fn bench(workspace: &Workspace, name: &str, quick: bool, paths: [(&str, Option<PathBuf>); 2]) -> Result<()> {
-    if name == "rounds" {
-        // A whole federation: built as the tests are, where all arithmetic is optimised too, so that nothing is built twice.
-        let mut build = workspace.cargo(["build", "--locked", "--bins", "--tests", "--example", "network_rounds"]);
+    // Whole federations: built as the tests are, where all arithmetic is optimised too, so that nothing is built twice.
+    let example = match name {
+        "rounds" => Some("network_rounds"),
+        "networks" => Some("network_quality"),
+        _ => None,
+    };
+    if let Some(example) = example {
+        let mut build = workspace.cargo(["build", "--locked", "--bins", "--tests", "--example", example]);
         step("building", build.args(build::PACKAGES))?;
-        let mut run = std::process::Command::new(workspace.root.join("target/debug/examples/network_rounds"));
-        return step("benchmark rounds", run.current_dir(&workspace.root).args(quick.then_some("--quick")));
+        let mut run = std::process::Command::new(workspace.root.join("target/debug/examples").join(example));
+        return step(&format!("benchmark {name}"), run.current_dir(&workspace.root).args(quick.then_some("--quick")));
     }
     let mut cargo = workspace.cargo(["run", "--release", "--locked", "--package", "haihe-bench"]);
     // `tfhe` is big, and only measured against.
