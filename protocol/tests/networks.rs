@@ -106,7 +106,7 @@ impl Run {
         let mut vectors = self.vectors();
         change(&mut vectors);
         let (sum, n) = (self.sum(&vectors), self.tables.len() as u32);
-        let parties: Vec<PartyId> = (0..n).map(|i| PartyId::new(&format!("p{i}")).expect("an id")).collect();
+        let parties: Vec<PartyId> = (0..n).map(|i| PartyId::new(format!("p{i}")).expect("an id")).collect();
         match self.plan.clone().absorb_sum(&self.spec, &parties, n, &sum, n)?.1 {
             Next::Continue(plan) => self.plan = *plan,
             Next::Finished(json) => {

@@ -36,7 +36,7 @@ fn tables(parties: usize) -> Vec<(PartyId, Arc<Table>)> {
             firms: None,
         }
     };
-    (0..parties).map(|p| (PartyId::new(&format!("bank-{p:03}")).expect("an id"), Arc::new(table(p)))).collect()
+    (0..parties).map(|p| (PartyId::new(format!("bank-{p:03}")).expect("an id"), Arc::new(table(p)))).collect()
 }
 
 fn job(tables: &[(PartyId, Arc<Table>)], model: &str, rounds: u32) -> String {

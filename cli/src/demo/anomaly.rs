@@ -33,11 +33,14 @@ const SHOWN: usize = 12;
 /// What a participant keeps of a trained network.
 const MODEL: [&str; 3] = ["model.safetensors", "model.onnx", "model-card.json"];
 
+/// Writes the files of the parties into a folder: each party and its file.
+type Write = fn(&Path) -> std::io::Result<Vec<(String, PathBuf)>>;
+
 /// A data set of the demo with its jobs.
 struct Set {
     key: &'static str,
     title: [&'static str; 2],
-    write: fn(&Path) -> std::io::Result<Vec<(String, PathBuf)>>,
+    write: Write,
     jobs: [&'static str; 3],
 }
 

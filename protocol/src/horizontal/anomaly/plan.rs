@@ -161,7 +161,7 @@ impl Plan {
             Stage::Train { training } => Task::Train(training.task()),
             Stage::Evaluation { model } => Task::Evaluation { model: model_digest(model) },
             Stage::Drivers { model, thresholds, .. } => {
-                Task::Drivers { thresholds: thresholds.clone(), model: model_digest(model) }
+                Task::Drivers { thresholds: *thresholds, model: model_digest(model) }
             }
         }
     }
@@ -310,11 +310,11 @@ impl Plan {
         let summary = summary("label_counts", text, [("rows", margins.rows)].into());
         let stage = match (&options.tails, &options.forest) {
             (Some(tails), _) => {
-                Stage::Evaluation { model: Box::new(AnomalyModel::Tails(Tails::new(margins, tails.clone())?)) }
+                Stage::Evaluation { model: Box::new(AnomalyModel::Tails(Tails::new(margins, *tails)?)) }
             }
             (None, Some(forest)) => {
                 // The forest samples from the rows of the same population.
-                let forest = anomaly::ForestOptions { population: options.population, ..forest.clone() };
+                let forest = anomaly::ForestOptions { population: options.population, ..*forest };
                 Stage::Grow { forest: Box::new(ForestPlan::begin(forest, &margins)?) }
             }
             (None, None) => return Err(AnomalyJobError::OtherKind),
