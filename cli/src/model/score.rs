@@ -43,7 +43,7 @@ pub struct ScoreArguments {
     /// Column that names a row.
     #[arg(long)]
     pub key: String,
-    /// Query over the one table `source`, as in a participant's [[view]].
+    /// Query over the one table `source`, as a participant writes it for a view.
     #[arg(long)]
     pub sql: Option<String>,
     /// File for the scores; an earlier one is replaced. Default: printed.

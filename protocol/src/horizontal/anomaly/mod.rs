@@ -10,7 +10,7 @@
 //! | `drivers` | warnings by level, shares of the columns in them | what drives anomalies in the federation |
 //!
 //! A party's own firms with score, warning and drivers are computed at the party from the result, and stay there
-//! ([`flag`]).
+//! ([`AnomalyResult::flag`]).
 
 use haihe_models::{
     anomaly::{
