@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use haihe_models::table::Table;
+use haihe_models::{network::LearnerError, table::Table};
 use haihe_participant::{
     config::ViewConfig,
     source::{DataRequest, Loaded, SourceError, load},
@@ -186,6 +186,9 @@ pub enum ScenarioError {
     /// The federation did not get to a result.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
+    /// This program was built without what the job's network needs.
+    #[error(transparent)]
+    Program(#[from] LearnerError),
     /// The comparison is impossible.
     #[error(transparent)]
     Baseline(#[from] BaselineError),
@@ -260,6 +263,7 @@ pub async fn run_opened(
     progress: impl FnMut(&Progress),
 ) -> Result<ScenarioOutcome, ScenarioError> {
     let spec = scenario.job()?;
+    spec.trainable()?;
     let tables = scenario_tables(path, &scenario, &spec).await?;
     let options = SimulationOptions::new(scenario.head.seed).with_faults(scenario.faults.clone());
     let begun = Instant::now();

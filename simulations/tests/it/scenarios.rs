@@ -29,3 +29,21 @@ fn village_banks() {
 fn bad_day() {
     scenario("bad-day.toml");
 }
+
+#[test]
+fn mlp_default_credit() {
+    scenario("mlp-default-credit.toml");
+}
+
+#[test]
+fn an_lstm_without_libtorch_is_refused_with_what_to_run() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/lstm-default-credit.toml");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let ran = runtime.block_on(run_scenario(&path, |_| {}));
+    if haihe_models::network::learner::HAS_TORCH {
+        assert!(ran.is_ok_and(|ended| ended.misses().is_empty()));
+    } else {
+        let error = ran.expect_err("no libtorch").to_string();
+        assert!(error.contains("cargo xtask libtorch"), "{error}");
+    }
+}
