@@ -21,6 +21,7 @@ use crate::{
     evidence,
     job::{bytes, follow_to_end},
     leaks::Circumstances,
+    model::part::Folder,
     report::{
         self as page,
         data::{Note, Report},
@@ -80,6 +81,10 @@ pub struct ReportArguments {
     /// Name of the federation, for the heading.
     #[arg(long, default_value = FEDERATION)]
     federation: String,
+    /// Of a joint scorecard: a participant's own folder of results of the job, whose part of the scorecard is shown too. What
+    /// is written is then for that participant's people only. May be repeated.
+    #[arg(long, value_name = "FOLDER")]
+    part: Vec<PathBuf>,
     /// Folder for report.html, report.json, leak-report.json, model-card.md, scorecard.* and journal.jsonl.
     #[arg(long)]
     out: PathBuf,
@@ -94,10 +99,17 @@ pub async fn report(arguments: ReportArguments, format: Format) -> anyhow::Resul
         _ => audit::read(Path::new(&arguments.journal))?,
     };
     if evidence::joint::is_joint(&entries) {
-        let report = evidence::joint::report(&entries, &arguments.federation, |_| Default::default(), Vec::new())?;
+        let mut report = evidence::joint::report(&entries, &arguments.federation, |_| Default::default(), Vec::new())?;
+        for folder in &arguments.part {
+            evidence::joint::add_part(&mut report, Folder::read(folder)?)?;
+        }
         joint::write_results(&arguments.out, &report, &entries)?;
         return written(&arguments.out, &report.leaks, format);
     }
+    ensure!(
+        arguments.part.is_empty(),
+        "--part is for joint scorecards, whose parts lie at the parties: this job made none"
+    );
     if evidence::learned::is_learned(&entries) {
         let circumstances =
             Circumstances { federation: &arguments.federation, scheme: "lattice", ..Circumstances::default() };

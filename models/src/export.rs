@@ -2,7 +2,7 @@
 
 use crate::binning::{Bin, BinKind};
 use crate::scorecard::{ScalingOptions, Scorecard, ScorecardError, Tier, Warning};
-use crate::vertical::{COEFFICIENT_BITS, encoding::ColumnEncoder, score::Block};
+use crate::vertical::{COEFFICIENT_BITS, Dropped, encoding::ColumnEncoder, score::Block};
 
 /// A name in both languages of the users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +214,11 @@ pub fn block_csv(block: &Block, scaling: &ScalingOptions) -> String {
             ]);
         }
     }
+    for Dropped { column, reason } in &block.dropped {
+        let mut line = header.map(|_| empty());
+        (line[0], line[1]) = (plain(column), format!("left out: {reason}"));
+        lines.push(line);
+    }
     written(&lines)
 }
 
@@ -240,9 +245,8 @@ fn number(x: f64) -> String {
     if x != 0.0 && x.abs() < 1e-4 { format!("{x:.2e}") } else { format!("{x:.6}") }
 }
 
-/// Text that no spreadsheet takes for a formula.
 fn plain(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    spreadsheet_text(text).into_owned()
 }
 
 /// The scorecard as indented JSON; reading it back gives the same value to the last bit.

@@ -10,9 +10,9 @@ use std::{
 use anyhow::{Context as _, ensure};
 use haihe_models::{
     export::block_csv,
-    metrics::{Ranking, ScoreGrid, ScoreHistogram},
+    metrics::Ranking,
     table::Split,
-    vertical::{log_odds, score, score::Block},
+    vertical::{log_odds, score::Block},
 };
 use haihe_protocol::{
     id::PartyId,
@@ -28,12 +28,13 @@ use crate::{
     client::Operator,
     evidence,
     job::follow_to_end,
+    model::part::Folder,
     pki::Role,
     report::{
         data::Note,
         joint::{
             self as page,
-            data::{EvaluationFacts, JointReport, OwnerPart, ScoringFacts},
+            data::{JointReport, ScoringFacts},
         },
     },
     show::joint as show,
@@ -45,8 +46,6 @@ const JOB: &str = include_str!("../../../simulations/jobs/polish-joint.toml");
 const ABSENT: &str = "core";
 /// How long the last scoring waits for it.
 const ABSENT_SECONDS: i64 = 4;
-/// Cells of the histogram of points.
-const CELLS: usize = 120;
 
 /// What each party of the demo is.
 pub fn describe(party: &PartyId) -> (String, String) {
@@ -119,9 +118,14 @@ impl Stage {
         Ok(Done { job, entries })
     }
 
+    /// A party's folder of results.
+    fn results(&self, party: &PartyId, job: &str) -> PathBuf {
+        self.town.folder(party.as_str()).join("state/results").join(job)
+    }
+
     /// A file that a party kept of a job, from its own state folder.
     fn kept(&self, party: &PartyId, job: &str, name: &str) -> anyhow::Result<Vec<u8>> {
-        let path = self.town.folder(party.as_str()).join("state/results").join(job).join(name);
+        let path = self.results(party, job).join(name);
         fs::read(&path).with_context(|| format!("{party} kept no {name}: {}", path.display()))
     }
 
@@ -224,16 +228,6 @@ fn test_auc(lines: &BTreeMap<String, Scored>, own: &Firms) -> Option<f64> {
     Ranking::of_rows(&good, &bad).ok().map(|r| r.auc)
 }
 
-/// The histogram of points of the test firms.
-fn evaluation(offline: &[u8], own: &Firms, spec: &JobSpec) -> anyhow::Result<EvaluationFacts> {
-    let scaling = &spec.vertical.as_ref().context("a vertical job")?.scaling;
-    let (units, bad) = tested(&read_scores(offline)?, own);
-    let points: Vec<f64> = units.iter().map(|u| score::points(*u, scaling)).collect();
-    let (lower, upper) = points.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, u), p| (l.min(*p), u.max(*p)));
-    let grid = ScoreGrid { lower: lower.floor(), upper: upper.ceil() + 1.0, cells: CELLS };
-    Ok(EvaluationFacts { test: ScoreHistogram::of(&grid, &points, &bad)?, grid })
-}
-
 /// Writes everything that a finished joint job leaves behind.
 pub fn write_results(out: &Path, report: &JointReport, entries: &[Entry]) -> anyhow::Result<()> {
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
@@ -289,20 +283,14 @@ pub async fn run(arguments: &DemoArguments, out: &Path, format: Format) -> anyho
 
     // From here on the demo looks into all parties' folders, as nobody in a federation can.
     let bank = report.label_holder().clone();
-    let mut blocks: BTreeMap<PartyId, Block> = BTreeMap::new();
-    for holder in &report.holders {
-        let block = serde_json::from_slice(&stage.kept(&holder.party, &learned.job, "block.json")?)?;
-        blocks.insert(holder.party.clone(), block);
+    for party in stage.spec.job.parties.clone() {
+        evidence::joint::add_part(&mut report, Folder::read(&stage.results(&party, &learned.job))?)?;
     }
-    let part = |h: &crate::report::joint::data::HolderFacts| {
-        blocks.get(&h.party).map(|block| OwnerPart { party: h.party.clone(), block: block.clone() })
-    };
-    report.owners = report.holders.iter().filter_map(part).collect();
+    let blocks: BTreeMap<PartyId, Block> = report.owners.iter().map(|o| (o.party.clone(), o.block.clone())).collect();
     let offline = stage.kept(&bank, &learned.job, "evaluation-scores.csv")?;
     let firms = load_firms(&stage.spec, &stage.files).await?;
     let own =
         firms.iter().find(|(party, _)| *party == bank).map(|(_, f)| f.clone()).context("the label holder's firms")?;
-    report.evaluation = Some(evaluation(&offline, &own, &stage.spec)?);
 
     stage.say("\nscoring the bank's firms with the learned model, everybody present");
     report.scorings.push(stage.score(&learned, &offline, &own, None).await?);

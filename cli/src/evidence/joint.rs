@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail, ensure};
+use haihe_privacy::digest::Digest;
 use haihe_protocol::{
     id::{PartyId, Timestamp},
     job::JobSpec,
@@ -16,7 +17,8 @@ use haihe_protocol::{
 use super::rfc3339;
 use crate::{
     leaks::{VerticalFacts, vertical as leaks_of},
-    report::joint::data::{ExchangeFacts, HolderFacts, JointReport, Note, Terms},
+    model::part::Folder,
+    report::joint::data::{ExchangeFacts, HolderFacts, JointReport, Note, OwnerPart, Terms},
 };
 
 /// True if the journal is that of a vertical job.
@@ -49,6 +51,7 @@ struct Reading {
     delays: u64,
     parcels: [u64; 3],
     result: Option<String>,
+    session: Option<Digest>,
 }
 
 impl Reading {
@@ -87,6 +90,7 @@ impl Reading {
 
     fn parcel(&mut self, at: Timestamp, parcel: &ParcelHead, bytes: u64) {
         self.parcels[0] += 1;
+        self.session = Some(parcel.session);
         let letters = parcel.letters.len() as u64;
         let sent = self.sent.entry(parcel.party.clone()).or_default();
         sent.letters += letters;
@@ -178,6 +182,7 @@ pub fn report(
         holders: reading.holders(&spec, &result, describe),
         name: spec.job.name,
         job: reading.job,
+        session: reading.session.context("a finished job without a parcel")?,
         federation: federation.to_owned(),
         opened: rfc3339(reading.opened),
         seconds: reading.closed.0.saturating_sub(reading.opened.0) as f64 / 1000.0,
@@ -191,4 +196,29 @@ pub fn report(
         scorings: Vec::new(),
         notes,
     })
+}
+
+/// Puts a party's own part beside what the journal says.
+///
+/// # Errors
+/// If the folder is of another job, or of a party whose part is there already.
+pub fn add_part(report: &mut JointReport, folder: Folder) -> anyhow::Result<()> {
+    let Folder { path, of, block, evaluation } = folder;
+    ensure!(
+        of.session == report.session,
+        "{} is of the job {:?}, another one than the journal's: name the folder of job {}",
+        path.display(),
+        of.name,
+        report.job
+    );
+    ensure!(
+        report.owners.iter().all(|o| o.party != of.party),
+        "{}: {}'s part is given twice",
+        path.display(),
+        of.party
+    );
+    report.owners.push(OwnerPart { party: of.party, block });
+    report.owners.sort_by_key(|o| report.holders.iter().position(|h| h.party == o.party));
+    report.evaluation = evaluation.or(report.evaluation.take());
+    Ok(())
 }

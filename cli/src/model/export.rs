@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use haihe_models::{
-    export::{scorecard_csv, scorecard_json},
+    export::{block_csv, scorecard_csv, scorecard_json},
     files::{onnx, pmml, weights},
 };
 use serde_json::json;
@@ -16,10 +16,10 @@ use crate::Format;
 /// Arguments of `haihe model export`.
 #[derive(Args)]
 pub struct ExportArguments {
-    /// model.safetensors, scorecard.json, result.json, or a job's journal.jsonl.
+    /// model.safetensors, scorecard.json, block.json, result.json, or a job's journal.jsonl.
     pub file: PathBuf,
-    /// The format. Networks: safetensors, onnx, or json (the model card). Scorecards: pmml, csv or json. Tails and
-    /// forests: json.
+    /// The format. Networks: safetensors, onnx, or json (the model card). Scorecards: pmml, csv or json. Parts of
+    /// joint scorecards: csv or json. Tails and forests: json.
     #[arg(long, value_enum)]
     pub to: To,
     /// Where to write it; an earlier file is replaced.
@@ -77,6 +77,7 @@ fn formats(model: &Model) -> &'static [To] {
     match model {
         Model::Network(_) => &[To::Safetensors, To::Onnx, To::Json],
         Model::Scorecard(_) => &[To::Pmml, To::Csv, To::Json],
+        Model::Part(_) => &[To::Csv, To::Json],
         Model::Anomaly(_) => &[To::Json],
     }
 }
@@ -135,6 +136,8 @@ pub fn written(opened: &Opened, to: To, shape: Shape) -> anyhow::Result<Vec<u8>>
         },
         (Model::Scorecard(scorecard), To::Csv) => scorecard_csv(scorecard).into_bytes(),
         (Model::Scorecard(scorecard), _) => scorecard_json(scorecard)?.into_bytes(),
+        (Model::Part(part), To::Csv) => block_csv(&part.block, &part.scaling()).into_bytes(),
+        (Model::Part(part), _) => serde_json::to_vec_pretty(&part.block)?,
         (Model::Anomaly(result), _) => serde_json::to_vec_pretty(result)?,
     })
 }

@@ -23,6 +23,7 @@ use haihe_protocol::{
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::Part;
 use crate::{audit, evidence::rfc3339};
 
 /// Largest file that is read.
@@ -58,6 +59,8 @@ pub enum Model {
     Network(Box<(ModelCard, Vec<f32>)>),
     /// A credit scorecard.
     Scorecard(Box<Scorecard>),
+    /// One party's part of a joint scorecard.
+    Part(Box<Part>),
     /// Tail statistics or an isolation forest.
     Anomaly(Box<haihe_protocol::horizontal::anomaly::AnomalyResult>),
 }
@@ -71,6 +74,7 @@ impl Model {
                 Objective::Reconstruction => "an autoencoder",
             },
             Model::Scorecard(_) => "a scorecard",
+            Model::Part(_) => "one party's part of a joint scorecard",
             Model::Anomaly(result) => match result.model.method() {
                 "tails" => "a model of tails",
                 _ => "an isolation forest",
@@ -116,8 +120,8 @@ impl Model {
     }
 }
 
-const OTHER: &str = "this is none of the files with a model: name model.safetensors, scorecard.json or result.json from a \
-                     participant's folder of results, or a job's journal.jsonl";
+const OTHER: &str = "this is none of the files with a model: name model.safetensors, scorecard.json, block.json or result.json \
+                     from a participant's folder of results, or a job's journal.jsonl";
 
 /// The last result in a journal.
 fn of_journal(path: &Path) -> anyhow::Result<Opened> {
@@ -143,7 +147,8 @@ fn of_journal(path: &Path) -> anyhow::Result<Opened> {
     let Some(result) = JobResult::read(&spec, &json) else {
         let kind = if spec.kind() == JobKind::JointScoring { "scores" } else { "a joint scorecard" };
         bail!(
-            "the job made {kind}: each party keeps its own part, and nobody the whole; `haihe report` shows what all know"
+            "the job made {kind}: each party keeps its own part (block.json in its folder of results), and nobody the whole; \
+             `haihe report` shows what all know"
         )
     };
     let result = result.context("the result in the journal")?;
@@ -190,7 +195,9 @@ fn check(card: &ModelCard, parameters: &[f32]) -> Result<(), FileError> {
 fn of_json(path: &Path, text: &str) -> anyhow::Result<Opened> {
     let Ok(keys) = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text) else { bail!(OTHER) };
     let has = |names: [&str; 2]| names.iter().all(|name| keys.contains_key(*name));
-    let model = if has(["variables", "base_points"]) {
+    let model = if has(["mean_partial", "dropped"]) {
+        Model::Part(Box::new(Part::parse(path, text)?))
+    } else if has(["variables", "base_points"]) {
         Model::Scorecard(Box::new(read_scorecard(text)?))
     } else if has(["scorecard", "fit"]) {
         alone(path, JobResult::Scorecard(read(text)?))?
@@ -198,6 +205,8 @@ fn of_json(path: &Path, text: &str) -> anyhow::Result<Opened> {
         alone(path, JobResult::Network(read(text)?))?
     } else if has(["model", "thresholds"]) {
         alone(path, JobResult::Anomaly(read(text)?))?
+    } else if has(["label_holder", "passes"]) {
+        bail!("this is what all parties of a joint scorecard know: the own part is in block.json beside it")
     } else if has(["architecture", "encoder"]) {
         bail!("this is a model card alone: the network with its card is in model.safetensors beside it")
     } else {
@@ -205,6 +214,7 @@ fn of_json(path: &Path, text: &str) -> anyhow::Result<Opened> {
     };
     let name = match &model {
         Model::Network(network) => network.0.name.clone(),
+        Model::Part(part) => part.of.as_ref().map_or_else(|| stem(path), |of| of.name.clone()),
         _ => stem(path),
     };
     Ok(Opened { path: path.to_owned(), name, job: None, model })

@@ -9,19 +9,22 @@ use crate::Format;
 pub mod compare;
 pub mod export;
 pub mod file;
+pub mod part;
 pub mod score;
 pub mod show;
 pub mod start;
 
 pub use file::{Model, Opened};
+pub use part::Part;
 
-/// Subcommands of `haihe model`. FILE is model.safetensors or scorecard.json from a participant's folder of results, its
-/// result.json, or a job's journal.jsonl.
+/// Subcommands of `haihe model`. FILE is model.safetensors, scorecard.json or block.json (a party's part of a joint scorecard) from
+/// a participant's folder of results, its result.json, or a job's journal.jsonl.
 #[derive(Subcommand)]
 pub enum ModelCommand {
     /// Show a model: what it is, where it comes from, how good it is, which columns it reads.
     Show {
-        /// model.safetensors, scorecard.json, result.json, or a job's journal.jsonl.
+        /// model.safetensors, scorecard.json, block.json (a party's part of a joint scorecard), result.json, or a job's
+        /// journal.jsonl.
         file: PathBuf,
     },
     /// Write a model in another format: a network as ONNX or safetensors, a scorecard as PMML, CSV or JSON.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use haihe_models::{
     anomaly::{ForestKind, Thresholds, drivers},
@@ -104,6 +104,7 @@ pub async fn run(arguments: &ScoreArguments, format: Format) -> anyhow::Result<(
         }
         Model::Anomaly(result) => written(unusual(&keys, &result.model, Some(&result.thresholds), table)?, format)?,
         Model::Scorecard(scorecard) => written(points(&keys, scorecard, table)?, format)?,
+        Model::Part(_) => bail!("one party's part scores no firm alone"),
     };
     match &arguments.out {
         None => print(&scores),
@@ -132,6 +133,10 @@ pub fn columns_of(opened: &Opened) -> anyhow::Result<Vec<ColumnSpec>> {
             })?;
             encoder.columns().to_vec()
         }
+        Model::Part(_) => bail!(
+            "{file} holds one party's part of a joint scorecard, which scores no firm alone: submit the job file with a table \
+             [scoring] (docs/vertical.md)"
+        ),
         Model::Scorecard(scorecard) => {
             scorecard.variables.iter().map(|v| spec(v.column(), v.binning.levels.as_ref())).collect()
         }

@@ -26,6 +26,8 @@ pub fn show(opened: &Opened, format: Format) -> String {
         (Model::Network(network), Format::Text) => return network_text(&network.0),
         (Model::Scorecard(scorecard), Format::Text) => return scorecard_text(opened, scorecard),
         (Model::Anomaly(result), Format::Text) => return anomaly_text(opened, result),
+        (Model::Part(part), Format::Text) => return part.text(&opened.name),
+        (Model::Part(part), Format::Json) => part.json(&opened.name),
         (Model::Network(network), Format::Json) => network_json(&network.0),
         (Model::Scorecard(scorecard), Format::Json) => {
             json!({"model": "scorecard", "name": opened.name, "job": job_json(opened), "scorecard": scorecard})

@@ -4,6 +4,7 @@ use haihe_models::{
     binning::{Bin, BinKind, Flat},
     export::{Term, terms},
     selection::Reason,
+    vertical::DropReason,
 };
 
 use haihe_simulations::baseline::ADAPTED;
@@ -55,6 +56,17 @@ pub(super) fn bin(bin: &Bin) -> Note {
 /// A count of a bin, or that it is not published.
 pub(super) fn suppressed(below: f64) -> String {
     format!("suppressed 已隐去 (< {})", value(below))
+}
+
+/// Why a column takes no part in a joint scorecard.
+pub(super) fn dropped(reason: &DropReason) -> Note {
+    let zh = match reason {
+        DropReason::Constant => "训练样本取值无变化",
+        DropReason::AllMissing => "训练样本全部缺失",
+        DropReason::Categorical => "类别无序，无法标准化",
+        DropReason::LowInformation { .. } => "信息值过低",
+    };
+    both(reason.to_string(), zh)
 }
 
 /// Why a variable is not in the scorecard.

@@ -27,8 +27,10 @@ fn the_joint_demo_equals_the_pooled_model_and_scores_without_a_party() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let out = folder.path().join("joint");
     let path = out.to_str().expect("a path");
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_haihe")).args(["demo", "joint", "--out", path]).output().expect("runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_haihe"))
+        .args(["demo", "joint", "--keep", "--out", path])
+        .output()
+        .expect("runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let summary: Value = serde_json::from_str(&read(&out.join("summary.json"))).expect("JSON");
@@ -62,6 +64,36 @@ fn the_joint_demo_equals_the_pooled_model_and_scores_without_a_party() {
     assert!(!page.join("scorecard-bank.csv").exists());
     let leaks: Value = serde_json::from_str(&read(&page.join("leak-report.json"))).expect("JSON");
     assert_eq!((&leaks["label_holder"], &leaks["numbers"]["common"]), (&"bank".into(), &5528.into()));
+
+    // With the part of one party, as its own people make it from their folder of results.
+    let results = |party: &str| {
+        let jobs = fs::read_dir(out.join(format!("parties/{party}/state/results"))).expect("results");
+        let folders: Vec<PathBuf> = jobs.map(|job| job.expect("a folder").path()).collect();
+        folders.into_iter().find(|job| job.join("block.json").exists()).expect("a learning job")
+    };
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_haihe")).args(arguments).output().expect("runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said)
+    };
+    let text = |path: &Path| path.to_str().expect("a path").to_owned();
+    let (journal, own) = (text(&journal), folder.path().join("own"));
+    let (tax, bank) = (results("tax"), results("bank"));
+    assert!(run(&["report", &journal, "--part", &text(&tax), "--out", &text(&own)]).0);
+    let html = read(&own.join("report.html"));
+    assert!(
+        html.contains("id=\"owner-tax\"")
+            && !html.contains("id=\"owner-bank\"")
+            && html.contains("For the people of tax only")
+    );
+    assert_eq!(read(&own.join("scorecard-tax.csv")), read(&tax.join("scorecard.csv")));
+    assert!(bank.join("evaluation.json").exists() && !tax.join("evaluation.json").exists());
+    let twice = run(&["report", &journal, "--part", &text(&tax), "--part", &text(&tax), "--out", &text(&own)]);
+    assert!(!twice.0 && twice.1.contains("given twice"), "{}", twice.1);
+    let (ok, shown) = run(&["model", "show", &text(&tax.join("block.json"))]);
+    assert!(ok && shown.contains("tax's part of a joint scorecard") && shown.contains("a13"), "{shown}");
+    let (ok, refused) = run(&["model", "score", &text(&tax.join("block.json")), "--data", "none.csv", "--key", "uscc"]);
+    assert!(!ok && refused.contains("scores no firm alone"), "{refused}");
 }
 
 const PARTIES: [&str; 3] = ["bank", "tax", "core"];

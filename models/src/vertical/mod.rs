@@ -206,6 +206,18 @@ pub enum DropReason {
     },
 }
 
+/// For people, as a part of a sentence.
+impl core::fmt::Display for DropReason {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            DropReason::Constant => f.write_str("the same value in all training rows"),
+            DropReason::AllMissing => f.write_str("no value in any training row"),
+            DropReason::Categorical => f.write_str("levels have no order to standardise along"),
+            DropReason::LowInformation { iv } => write!(f, "information value {iv:.4}"),
+        }
+    }
+}
+
 /// The columns of one party, in the common row order of the job. NaN is a missing number; level indices are as in [`Column`].
 #[derive(Clone, PartialEq)]
 pub struct Features {

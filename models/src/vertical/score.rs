@@ -9,7 +9,7 @@
 //! ```
 
 use super::encoding::{ColumnEncoder, coefficients_in_fixed_point, to_score};
-use super::{Encoder, Features, SCORE_BITS, SCORE_LIMIT, VerticalError, log_odds};
+use super::{Dropped, Encoder, Features, SCORE_BITS, SCORE_LIMIT, VerticalError, log_odds};
 use crate::glm::sigmoid;
 use crate::scorecard::{ScalingOptions, Value};
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,8 @@ pub struct Block {
     pub columns: Vec<Term>,
     /// Mean partial score of the training rows, what the others may take where this party does not answer.
     pub mean_partial: i64,
+    /// Columns of the party that take no part.
+    pub dropped: Vec<Dropped>,
 }
 
 impl Block {
@@ -68,7 +70,8 @@ impl Block {
             Term { encoder: encoder.clone(), coefficient, terms }
         };
         let columns = encoder.columns.iter().zip(fixed).map(term).collect();
-        let mut block = Block { version: BLOCK_VERSION, base: base as i64, columns, mean_partial: 0 };
+        let dropped = encoder.dropped.clone();
+        let mut block = Block { version: BLOCK_VERSION, base: base as i64, columns, mean_partial: 0, dropped };
         let partials = block.partials(features, train)?;
         block.mean_partial = mean(&partials);
         Ok(block)

@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
-use haihe_protocol::vertical::{exchange::ParcelHead, work::Firms};
+use haihe_models::vertical::score::Block;
+use haihe_protocol::vertical::{
+    exchange::ParcelHead,
+    work::{BLOCK_FILE, Firms, Kept, SCORECARD_FILE},
+};
 
 use super::*;
 use crate::member::{Due, Taking};
@@ -74,11 +78,24 @@ impl Worker {
         if let Some(note) = self.member.last_checkpoint(&self.job)? {
             write_whole(&folder.join("checkpoint.txt"), note.as_bytes())?;
         }
-        for (name, bytes) in self.member.draft(&self.job)?.unwrap_or_default() {
-            write_whole(&folder.join(name), &bytes)?;
+        let draft = self.member.draft(&self.job)?.unwrap_or_default();
+        for (name, bytes) in &draft {
+            write_whole(&folder.join(name), bytes)?;
         }
+        self.tell_part(&draft);
         // Last: its presence says that everything is there.
         Ok(write_whole(&folder.join("result.json"), json.as_bytes())?)
+    }
+}
+
+impl Worker {
+    /// Which of the own columns a model uses, and why not the others: for this participant's own people.
+    fn tell_part(&self, kept: &Kept) {
+        let block = kept.get(BLOCK_FILE).and_then(|bytes| serde_json::from_slice::<Block>(bytes).ok());
+        let Some(Block { columns, dropped, .. }) = block else { return };
+        let left_out: Vec<String> = dropped.iter().map(|d| format!("{} ({})", d.column, d.reason)).collect();
+        let (job, left_out) = (self.job.short(), left_out.join(", "));
+        tracing::info!(%job, columns = columns.len(), left_out, "the own part of the scorecard is in {SCORECARD_FILE}");
     }
 }
 

@@ -36,7 +36,8 @@ impl Alignment {
     ///
     /// # Errors
     /// A set that has not exactly the announced size, or one tag twice: the party that did the set's last hop is named.
-    /// [`AlignError::BelowMinimum`], which says nothing about the true number.
+    /// [`AlignError::BelowMinimum`], which says nothing about the true number but whose sets are too far from the
+    /// comparator's.
     pub fn compare(&self, tags: &[&[u8]]) -> Result<Common, AlignError> {
         let ring = self.terms.ring;
         if self.me() != ring.comparator() {
@@ -64,19 +65,30 @@ impl Alignment {
                 (0..).zip(&mut candidates).for_each(|(index, candidate)| candidate.index = index);
             }
         }
-        self.numbered(candidates.len() as u32, &places)
+        let count = candidates.len() as u32;
+        if count < self.terms.minimum {
+            return Err(AlignError::BelowMinimum { minimum: self.terms.minimum, apart: self.apart(tags)? });
+        }
+        Ok(self.numbered(count, &places))
     }
 
-    /// Draws the common order and enforces the minimum.
-    fn numbered(&self, count: u32, places: &[Vec<u32>]) -> Result<Common, AlignError> {
-        if count < self.terms.minimum {
-            return Err(AlignError::BelowMinimum { minimum: self.terms.minimum });
-        }
+    /// The parties whose sets have fewer keys in common with the comparator's than all should have, one bit each.
+    fn apart(&self, tags: &[&[u8]]) -> Result<u32, AlignError> {
+        let own = self.sorted(self.me(), tags[self.me() as usize])?;
+        (0..self.terms.ring.parties()).filter(|owner| *owner != self.me()).try_fold(0, |apart, owner| {
+            let mut candidates = own.iter().map(|tagged| Candidate { tag: tagged.tag, index: 0 }).collect();
+            let common = keep(&mut candidates, &self.sorted(owner, tags[owner as usize])?).len();
+            Ok(apart | u32::from((common as u64) < u64::from(self.terms.minimum)) << owner)
+        })
+    }
+
+    /// Draws the common order.
+    fn numbered(&self, count: u32, places: &[Vec<u32>]) -> Common {
         let mut order: Vec<u32> = (0..count).collect();
         shuffle(&mut order, self.secret.order());
         let list =
             |places: &Vec<u32>| position_bytes(&order.iter().map(|index| places[*index as usize]).collect::<Vec<_>>());
-        Ok(Common { count, positions: places.iter().map(list).collect() })
+        Common { count, positions: places.iter().map(list).collect() }
     }
 
     /// The tags of a set in order, each there once.

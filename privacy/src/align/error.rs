@@ -126,6 +126,9 @@ pub enum AlignError {
     BelowMinimum {
         /// The smallest allowed.
         minimum: u32,
+        /// Bit `i`: the set of party `i` alone has fewer keys in common with the comparator's; likely another kind of key, or
+        /// another population. 0 where every single one has enough.
+        apart: u32,
     },
     /// A list of positions has an impossible length.
     #[error(

@@ -128,7 +128,12 @@ fn extreme_sets() {
         }
         // Nothing in common, though each two have something in common.
         let run = Run::new(vec![named([1, 2]), named([2, 3]), named([3, 1])], comparator, 1, 3);
-        assert_eq!(run.plain().unwrap_err(), (comparator, AlignError::BelowMinimum { minimum: 1 }));
+        let everyone_near = AlignError::BelowMinimum { minimum: 1, apart: 0 };
+        assert_eq!(run.plain().unwrap_err(), (comparator, everyone_near));
+        // One party has other keys: it is named.
+        let run = Run::new(vec![named([1, 2]), named([2, 3]), named([2, 1])], comparator, 2, 3);
+        let apart = if comparator == 1 { 0b101 } else { 0b010 };
+        assert_eq!(run.plain().unwrap_err(), (comparator, AlignError::BelowMinimum { minimum: 2, apart }));
     }
 }
 
@@ -137,7 +142,7 @@ fn the_minimum_is_enforced_and_the_number_is_not_told() {
     let sets = vec![named(0..20), named(10..30)];
     assert_eq!(Run::new(sets.clone(), 1, 10, 0).plain().unwrap().0[0].len(), 10);
     let (finder, error) = Run::new(sets, 1, 11, 0).plain().unwrap_err();
-    assert_eq!((finder, error), (1, AlignError::BelowMinimum { minimum: 11 }));
+    assert_eq!((finder, &error), (1, &AlignError::BelowMinimum { minimum: 11, apart: 0b1 }));
     assert!(!error.to_string().contains("10"), "{error}");
 }
 

@@ -146,10 +146,8 @@ impl Scene {
                 Fault::Participant(named) if named == cheat && exchange == sent.exchange + 1 => Outcome::Named,
                 Fault::Participant(named) if named == cheat => Outcome::Later,
                 Fault::CoordinatorOrContributor if error.reason.contains(cheat.as_str()) => Outcome::Group,
-                // Nobody names an honest party but itself, and that only where the lie cannot be seen.
-                Fault::Participant(named) if *named == self.town[by].0 && error.reason.contains("fewer than") => {
-                    Outcome::TooFew
-                }
+                // Where the lie cannot be seen nobody is named, or an honest party names itself.
+                Fault::Job if error.reason.contains("fewer than") => Outcome::TooFew,
                 Fault::Participant(named) if *named == self.town[by].0 && exchange > sent.exchange + 1 => {
                     Outcome::Later
                 }

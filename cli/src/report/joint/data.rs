@@ -1,16 +1,16 @@
 //! Everything that the report of a joint scorecard shows, as one JSON value: `report.json` beside `report.html`.
 //!
-//! What comes from the journal is always there. What lies at the parties is there in a demonstration only, where one process
-//! holds the files of all of them.
+//! What comes from the journal is always there. What lies at a party is there where its folder was given: by its own people, or in
+//! a demonstration, where one process holds the files of all parties.
 
-use haihe_models::{
-    metrics::{ScoreGrid, ScoreHistogram},
-    scorecard::ScalingOptions,
-    vertical::score::Block,
-};
+use haihe_models::{scorecard::ScalingOptions, vertical::score::Block};
+use haihe_privacy::digest::Digest;
 use haihe_protocol::{
     id::PartyId,
-    vertical::{Encoding, work::JointResult},
+    vertical::{
+        Encoding,
+        work::{Evaluation, JointResult},
+    },
 };
 use haihe_simulations::joint::JointComparison;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub struct JointReport {
     pub name: String,
     /// Its id.
     pub job: String,
+    /// Digest of its session.
+    pub session: Digest,
     /// Federation.
     pub federation: String,
     /// When it was opened, RFC 3339.
@@ -45,9 +47,9 @@ pub struct JointReport {
     pub result: JointResult,
     /// Against models that only somebody with all columns could fit; in a demonstration.
     pub comparison: Option<JointComparison>,
-    /// From the label holder's own file; in a demonstration.
-    pub evaluation: Option<EvaluationFacts>,
-    /// Each owner's part of the scorecard; in a demonstration.
+    /// From the label holder's own file, where it was given.
+    pub evaluation: Option<Evaluation>,
+    /// The parts that were given: a party's own; in a demonstration everybody's.
     pub owners: Vec<OwnerPart>,
     /// Firms scored with the model afterwards; in a demonstration.
     pub scorings: Vec<ScoringFacts>,
@@ -114,15 +116,6 @@ pub struct ExchangeFacts {
     pub bytes: u64,
     /// From opening to closing.
     pub milliseconds: u64,
-}
-
-/// Scores of the common test firms, as the label holder sees them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EvaluationFacts {
-    /// Cells of points.
-    pub grid: ScoreGrid,
-    /// Test firms per cell.
-    pub test: ScoreHistogram,
 }
 
 /// What one party keeps: nobody else has it.

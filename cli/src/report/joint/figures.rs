@@ -1,14 +1,12 @@
 //! The charts of a joint report.
 
 use haihe_models::{metrics::roc, vertical::passes::Pass};
+use haihe_protocol::vertical::work::Evaluation;
 use haihe_simulations::joint::JointComparison;
 
-use super::{
-    super::{
-        charts::{Anchor, Frame, Plot, Scale, Svg},
-        format::fixed,
-    },
-    data::EvaluationFacts,
+use super::super::{
+    charts::{Anchor, Frame, Plot, Scale, Svg},
+    format::fixed,
 };
 
 /// Area under the curve of every model, with one standard error to each side.
@@ -48,7 +46,7 @@ pub(super) fn comparison(c: &JointComparison, names: &[String]) -> Svg {
 }
 
 /// Share of the bads found against share of the goods refused.
-pub(super) fn roc_curve(evaluation: &EvaluationFacts, auc: f64) -> Svg {
+pub(super) fn roc_curve(evaluation: &Evaluation, auc: f64) -> Svg {
     let curve: Vec<(f64, f64)> = roc(&evaluation.test)
         .unwrap_or_default()
         .iter()
@@ -67,7 +65,7 @@ pub(super) fn roc_curve(evaluation: &EvaluationFacts, auc: f64) -> Svg {
 }
 
 /// Where goods and bads lie along the points.
-pub(super) fn distribution(evaluation: &EvaluationFacts) -> Svg {
+pub(super) fn distribution(evaluation: &Evaluation) -> Svg {
     let grid = &evaluation.grid;
     let width = (grid.upper - grid.lower) / grid.cells.max(1) as f64;
     let per_bar = grid.cells.div_ceil(40).max(1);

@@ -23,6 +23,8 @@ pub(super) struct OwnerView {
     pub(super) base: Option<String>,
     pub(super) offered: u32,
     pub(super) variables: Vec<VariableView>,
+    /// Columns that take no part, and why.
+    pub(super) dropped: Vec<(String, Note)>,
 }
 
 /// One column.
@@ -82,6 +84,7 @@ fn view(report: &JointReport, owner: &OwnerPart, largest: &Largest) -> Option<Ow
         base: holder.label_holder.then(|| fixed(owner.block.base_points(scaling), 0)),
         offered: holder.columns,
         variables,
+        dropped: owner.block.dropped.iter().map(|d| (d.column.clone(), words::dropped(&d.reason))).collect(),
     })
 }
 

@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use haihe_models::{
-    metrics::{ScoreGrid, ScoreHistogram},
     table::{Column, ColumnSpec, Split, Table},
     vertical::score::Block,
 };
-use haihe_protocol::{id::PartyId, job::JobSpec, vertical::work::Firms};
+use haihe_protocol::{
+    id::PartyId,
+    job::JobSpec,
+    vertical::work::{Evaluation, Firms},
+};
 use haihe_simulations::{
     joint::compare,
     simulation::{Federation, SimulationOptions, VerticalOutcome},
@@ -15,7 +18,7 @@ use haihe_simulations::{
 
 use super::{
     super::tests::check,
-    data::{EvaluationFacts, JointReport, OwnerPart, ScoringFacts},
+    data::{JointReport, OwnerPart, ScoringFacts},
     render,
 };
 use crate::evidence;
@@ -125,9 +128,10 @@ fn a_demonstration_shows_every_owners_part() {
     assert_eq!(names, ["bank alone", "bank + tax", "bank + core", "joint", "pooled"]);
     report.comparison = Some(comparison);
     report.owners = blocks.into_iter().map(|(party, block)| OwnerPart { party, block }).collect();
-    let grid = ScoreGrid { lower: 400.0, upper: 700.0, cells: 60 };
-    let test = ScoreHistogram::of(&grid, &[500.0, 520.0, 600.0, 610.0], &[true, false, false, false]).expect("counts");
-    report.evaluation = Some(EvaluationFacts { grid, test });
+    let bank = &outcome.kept[&spec.job.parties[0]];
+    let evaluation: Evaluation = serde_json::from_slice(&bank["evaluation.json"]).expect("an evaluation");
+    assert_eq!(evaluation.test.good.iter().chain(&evaluation.test.bad).sum::<f64>(), 255.0, "the common test firms");
+    report.evaluation = Some(evaluation);
     let scoring = |without: &[&str]| ScoringFacts {
         job: "00".to_owned(),
         asked: 855,

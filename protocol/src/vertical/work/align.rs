@@ -61,10 +61,28 @@ fn keys(c: &Context<'_>) -> Result<Vec<String>, StepError> {
     read_keys(c.options.alignment.key_kind, &c.firms.keys).map_err(|problems| c.own(problems))
 }
 
+/// What the parties brought does not meet: nobody did anything wrong.
+fn too_few(c: &Context<'_>, minimum: u32, apart: u32) -> StepError {
+    let parties = c.place.parties.iter().enumerate();
+    let names: Vec<&str> = parties.filter(|(p, _)| apart >> p & 1 == 1).map(|(_, name)| name.as_str()).collect();
+    let who = match names.as_slice() {
+        [] => "every party alone has as many in common with the label holder: leave one out".to_owned(),
+        names => {
+            let holder = c.name(c.label_holder);
+            names.iter().map(|n| format!("{holder} and {n} alone have fewer")).collect::<Vec<_>>().join(", ")
+        }
+    };
+    c.job(format!(
+        "fewer than {minimum} firms are common to all parties (how many is not told); {who}: compare the views, their periods and \
+         kinds of key, or lower vertical.alignment.min_common"
+    ))
+}
+
 fn named(c: &Context<'_>, error: AlignError) -> StepError {
     // Everybody's parcel is here: a letter that is not in it was not written.
     let missing = match error {
         AlignError::LetterMissing { from } => Some(from),
+        AlignError::BelowMinimum { minimum, apart } => return too_few(c, minimum, apart),
         _ => None,
     };
     match error.culprit().or(missing) {

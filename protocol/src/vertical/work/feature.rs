@@ -20,7 +20,7 @@ use super::{
     align::{Aligning, Rows},
     context::{Context, threads},
     letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
-    model::{MODEL_FILE, ModelFile},
+    model::{self, BLOCK_FILE, ModelFile},
     rows,
 };
 use crate::vertical::{Encoding, Optimiser, Outbox};
@@ -33,8 +33,6 @@ const MAX_INDICATORS: usize = 1 << 30;
 pub(super) const RESIDUAL_BITS: u32 = 24;
 /// Scalars are multiples of `2^-SCALAR_BITS` when they are masked.
 pub(super) const SCALAR_BITS: u32 = 64;
-/// Name of what a holder keeps of a model.
-pub const BLOCK_FILE: &str = "block.json";
 
 /// What a feature holder remembers between two exchanges.
 #[derive(Serialize, Deserialize)]
@@ -81,9 +79,10 @@ enum Phase {
         /// No value of the vector is larger.
         largest: u64,
     },
-    /// Everything was said.
+    /// Everything was said; what was learned, if this was a learning job.
     Over {
-        block: String,
+        #[serde(with = "super::as_json")]
+        block: Option<Block>,
     },
 }
 
@@ -120,7 +119,7 @@ impl Feature {
             let block = kept_block(c, model)?;
             ModelFile::check(c, model)?;
             outbox = feature.partial_scores(c, &block)?;
-            return Ok(Turn::More(Self { phase: Phase::Over { block: String::new() }, ..feature }, outbox));
+            return Ok(Turn::More(Self { phase: Phase::Over { block: None }, ..feature }, outbox));
         }
         outbox.announcement.phase = "aligned".to_owned();
         let mut feature = feature;
@@ -150,12 +149,7 @@ impl Feature {
                 let mut outbox = Outbox::default();
                 outbox.announcement.phase = "done".to_owned();
                 outbox.announcement.done = true;
-                let mut kept = Kept::new();
-                if !block.is_empty() {
-                    let model = serde_json::to_vec_pretty(&ModelFile::of(c)).expect("plain data");
-                    kept.insert(MODEL_FILE.to_owned(), model);
-                    kept.insert(BLOCK_FILE.to_owned(), block.into_bytes());
-                }
+                let kept = block.map_or_else(Kept::new, |block| model::part(c, &block));
                 Ok(Turn::Last(outbox, kept))
             }
         }
@@ -270,8 +264,8 @@ impl Feature {
             let block = Block::new(self.encoder(c)?, &coefficients, 0.0, &part.features, &part.train);
             let block = block.map_err(|e| c.own(e))?;
             let outbox = self.partial_scores(c, &block)?;
-            let block = serde_json::to_string_pretty(&block).expect("plain data");
-            return Ok(Turn::More(Self { phase: Phase::Over { block }, waits: false, ..self }, outbox));
+            let phase = Phase::Over { block: Some(block) };
+            return Ok(Turn::More(Self { phase, waits: false, ..self }, outbox));
         }
         match ask.residuals {
             Some(residuals) => self.products(c, ready, &residuals),

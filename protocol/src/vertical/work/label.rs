@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use haihe_models::{
+    export::spreadsheet_text,
     glm::sigmoid,
     metrics::{Ranking, brier},
     scorecard::{Tier, Warning, score_0_100},
@@ -27,9 +28,9 @@ use super::{
     Kept, StepError, Turn,
     align::Rows,
     context::Context,
-    feature::{BLOCK_FILE, RESIDUAL_BITS, SCALAR_BITS, kept_block},
+    feature::{RESIDUAL_BITS, SCALAR_BITS, kept_block},
     letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
-    model::{MODEL_FILE, ModelFile},
+    model::{self, EVALUATION_FILE, Evaluation, ModelFile, pretty},
     rows,
 };
 use crate::{
@@ -567,6 +568,14 @@ impl Label {
         Ok(Comparison { train, test: of(false) })
     }
 
+    /// How the test firms score.
+    fn evaluation(&self, c: &Context<'_>, scores: &[i64]) -> Option<Evaluation> {
+        let bad = rows::labels(c.firms, &self.rows);
+        let test = rows::positions(&self.train, false);
+        let (scores, bad): (Vec<i64>, Vec<bool>) = test.into_iter().map(|r| (scores[r], bad[r])).unzip();
+        Evaluation::of(&scores, &bad, c)
+    }
+
     fn finish(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
         let letters = self.partial_letters(c)?;
         let solver = self.solver(c)?;
@@ -595,9 +604,10 @@ impl Label {
             alone,
             joint,
         };
-        let mut kept = Kept::new();
-        kept.insert(BLOCK_FILE.to_owned(), pretty(&block));
-        kept.insert(MODEL_FILE.to_owned(), pretty(&ModelFile::of(c)));
+        let mut kept = model::part(c, &block);
+        if let Some(evaluation) = self.evaluation(c, &scores) {
+            kept.insert(EVALUATION_FILE.to_owned(), pretty(&evaluation));
+        }
         kept.insert(MEANS_FILE.to_owned(), pretty(&means));
         kept.insert("evaluation-scores.csv".to_owned(), self.score_lines(c, &scores, &[]));
         kept.insert("result.json".to_owned(), pretty(&result));
@@ -652,8 +662,8 @@ fn done(result_json: String) -> Outbox {
 
 /// Quotes a field if it must be, and never lets a spreadsheet take it for a formula.
 fn csv_field(text: &str) -> String {
-    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    let text = spreadsheet_text(text);
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into_owned() }
 }
 
 /// More bins than this a holder's columns cannot have.
@@ -664,8 +674,4 @@ fn most_bins(c: &Context<'_>, party: usize) -> usize {
         ColumnKind::Categorical { levels } => levels.len() + 2,
     };
     columns.iter().map(bins).sum()
-}
-
-fn pretty<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec_pretty(value).expect("plain data")
 }

@@ -37,6 +37,7 @@ use crate::{error::Fault, id::PartyId, job::JobSpec};
 pub use self::align::FirmsAnnounced;
 pub use self::label::{Comparison, JointResult, Quality, ScoredResult};
 pub use self::letters::LetterKind;
+pub use self::model::{BLOCK_FILE, EVALUATION_FILE, Evaluation, MODEL_FILE, ModelFile, SCORECARD_FILE};
 
 /// Where a participant stands in its session.
 #[derive(Clone, Debug, PartialEq)]
