@@ -31,8 +31,9 @@ use tokio::sync::watch;
 
 use crate::{
     config::{ConfigError, ParticipantConfig, ViewConfig},
+    ledger::{Given, ShowError},
     link::{Address, Ask, Link, LinkError, Receipt},
-    member::{BudgetError, Identity, Member, MemberError, Offer, SessionParts, affordable, most_aligned},
+    member::{BudgetError, Identity, Member, MemberError, Offer, SessionParts, affordable, most_aligned, shown_to},
     policy::{self, AlignmentRequest, Policy, PolicyError, PolicyRequest, ViewRequest},
     source::{DataRequest, Loaded, SourceError, load},
     vault::{DiskVault, private_folder, write_whole},
@@ -241,7 +242,16 @@ impl Participant {
         let most = self.vault().and_then(|vault| most_aligned(&vault, now(), &peers));
         let most = most.map_err(Objection::Vault)?;
         let refusal = most.and_then(|(peer, times)| self.policy.check_often(&peer, times));
-        refusal.map_or(Ok(()), |refusal| Err(Objection::Policy(vec![refusal])))
+        refusal.or(self.check_shown(spec)?).map_or(Ok(()), |refusal| Err(Objection::Policy(vec![refusal])))
+    }
+
+    /// A label holder sees at least the scores of the model, and of one direction where one is learned.
+    fn check_shown(&self, spec: &JobSpec) -> Result<Option<policy::Refusal>, Objection> {
+        let Some(vertical) = &spec.vertical else { return Ok(None) };
+        let holder = spec.job.parties.iter().find(|p| vertical.is_label_holder(p));
+        let Some(holder) = holder.filter(|p| *p != self.party()) else { return Ok(None) };
+        let seen = self.vault().and_then(|vault| shown_to(&vault, holder)).map_err(Objection::Vault)?;
+        Ok(self.policy.check_shown(holder, seen, if spec.scoring.is_some() { 1 } else { 2 }))
     }
 
     /// A job that scores with a model, or starts from one, is joined only where that model is.
@@ -292,9 +302,16 @@ impl Participant {
         Ok(())
     }
 
+    /// What was given away over all jobs.
+    pub fn given(&self) -> Result<Given, ShowError> {
+        let allowed = self.policy.score_vectors();
+        Given::read(self.party().clone(), &self.vault()?, self.identity.budget.as_ref(), allowed, now())
+    }
+
     fn member(&self) -> io::Result<Member> {
         let member = Member::new(self.identity.clone(), self.scheme.clone(), Box::new(self.vault()?));
-        Ok(member.with_alignments_per_day(self.policy.alignments_per_day()))
+        let member = member.with_alignments_per_day(self.policy.alignments_per_day());
+        Ok(member.with_score_vectors(self.policy.score_vectors()))
     }
 }
 

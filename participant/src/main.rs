@@ -36,6 +36,20 @@ enum Command {
         #[arg(long)]
         by: Option<String>,
     },
+    /// Show what was given away over all jobs: privacy spent, score vectors shown, alignments.
+    Ledger {
+        /// How to print.
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
 }
 
 #[tokio::main]
@@ -51,7 +65,28 @@ async fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match arguments.command.unwrap_or(Command::Run) {
         Command::Check { job, by } => check(&config, &job, by.as_deref()).await,
+        Command::Ledger { format } => ledger(&config, format),
         Command::Run => start(&config).await,
+    }
+}
+
+fn ledger(config: &ParticipantConfig, format: Format) -> ExitCode {
+    let participant = match Participant::load(config) {
+        Ok((participant, _)) => participant,
+        Err(error) => return failed(&error),
+    };
+    match participant.given() {
+        Ok(given) => {
+            match format {
+                Format::Text => print!("{}", given.text()),
+                Format::Json => println!("{}", serde_json::json!(given)),
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("haihe-participant: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -39,12 +39,14 @@ mod exchange;
 mod history;
 mod memory;
 mod note;
+mod shown;
 
-pub use alignments::most_aligned;
-pub use budget::{BudgetError, affordable};
+pub use alignments::{aligned_lately, most_aligned};
+pub use budget::{BudgetError, affordable, ledger as privacy_ledger};
 pub use exchange::{Due, ReceivedLetter, Taking};
 use history::AnswerRecord;
 pub use note::Note;
+pub use shown::{Shown, shown, shown_to};
 
 /// Who this participant is.
 pub struct Identity {
@@ -108,6 +110,17 @@ pub enum MemberError {
         peer: PartyId,
         /// How often.
         count: u64,
+    },
+    /// One label holder has seen enough.
+    #[error(
+        "{label_holder} has seen {most} score vectors of this participant's columns, over all jobs; its policy ([alignment] \
+         score_vectors_per_peer) allows no more"
+    )]
+    ScoreVectors {
+        /// Who has seen them.
+        label_holder: PartyId,
+        /// How many are allowed.
+        most: u64,
     },
     /// Nothing more is spent of the firms' privacy.
     #[error(transparent)]
@@ -217,6 +230,8 @@ pub struct Member {
     works: std::collections::BTreeMap<JobId, (u64, haihe_protocol::vertical::work::Work)>,
     /// Most alignments with one peer in a day.
     alignments_per_day: Option<u64>,
+    /// Most score vectors for one label holder, over all jobs.
+    score_vectors: Option<u64>,
 }
 
 /// A ciphertext that waits in the vault to be sent.
@@ -240,7 +255,8 @@ impl Member {
     /// A participant with its vault.
     pub fn new(identity: Arc<Identity>, scheme: Arc<dyn Scheme>, vault: Box<dyn Vault>) -> Self {
         let (sessions, works) = Default::default();
-        Self { identity, scheme, vault, sessions, works, memos: Mutex::default(), alignments_per_day: None }
+        let (alignments_per_day, score_vectors) = (None, None);
+        Self { identity, scheme, vault, sessions, works, memos: Mutex::default(), alignments_per_day, score_vectors }
     }
 
     /// Who this participant is.

@@ -345,6 +345,18 @@ impl Policy {
         (times >= most).then_some(Refusal::AlignmentTooOften { peer, times, most, rule })
     }
 
+    /// Most score vectors of our columns that one label holder may see, over all jobs; `None` for no limit.
+    pub fn score_vectors(&self) -> Option<u64> {
+        self.alignment.as_ref()?.score_vectors.as_ref().map(|most| most.value)
+    }
+
+    /// May `label_holder`, who has seen `shown` score vectors, see `needed` more?
+    pub fn check_shown(&self, label_holder: &PartyId, shown: u64, needed: u64) -> Option<Refusal> {
+        let allowed = self.alignment.as_ref()?.score_vectors.as_ref()?;
+        let (label_holder, most, rule) = (label_holder.to_string(), allowed.value, self.rule(allowed));
+        (shown + needed > most).then_some(Refusal::AlignmentScoreVectors { label_holder, shown, most, rule })
+    }
+
     fn rule<T>(&self, entry: &Entry<T>) -> Rule {
         Rule { file: self.file.clone(), line: entry.line, entry: entry.name }
     }
@@ -377,6 +389,7 @@ struct Alignment {
     min_common: Entry<u64>,
     /// Line 0 where the file does not say it.
     per_peer_per_day: Entry<u64>,
+    score_vectors: Option<Entry<u64>>,
 }
 
 /// Alignments with one peer in 24 hours, where the policy does not say it.
@@ -438,6 +451,7 @@ struct RawAlignment {
     max_firms: Spanned<u64>,
     min_common: Spanned<u64>,
     per_peer_per_day: Option<Spanned<u64>>,
+    score_vectors_per_peer: Option<Spanned<u64>>,
 }
 
 /// Turns byte offsets of the text into line numbers.
@@ -471,6 +485,10 @@ impl Lines<'_> {
             per_peer_per_day: match raw.per_peer_per_day {
                 Some(times) => self.positive(name, times)?,
                 None => Entry { value: PER_PEER_PER_DAY, name, line: 0 },
+            },
+            score_vectors: match raw.score_vectors_per_peer {
+                Some(most) => Some(self.positive("[alignment] score_vectors_per_peer", most)?),
+                None => None,
             },
         })
     }

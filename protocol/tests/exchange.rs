@@ -162,7 +162,7 @@ fn outbox() -> Outbox {
     let announcement = Announcement { phase: "test".to_owned(), body_json: "{}".to_owned(), ..Announcement::default() };
     let letters =
         vec![Letter { to: vec![1, 2], body: vec![7; 5000] }, Letter { to: vec![2], body: b"for tax alone".to_vec() }];
-    Outbox { announcement, letters }
+    Outbox { announcement, letters, ..Outbox::default() }
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn a_job_is_complete_when_all_say_so() {
             .map(|i| {
                 let result_json = result[i].then(|| "{}".to_owned());
                 let announcement = Announcement { done: done[i], result_json, ..Announcement::default() };
-                s.seal(i, 1, s.session.digest(), &Outbox { announcement, letters: Vec::new() }).0
+                s.seal(i, 1, s.session.digest(), &Outbox { announcement, ..Outbox::default() }).0
             })
             .collect()
     };

@@ -92,6 +92,18 @@ fn the_joint_demo_equals_the_pooled_model_and_scores_without_a_party() {
     assert!(!twice.0 && twice.1.contains("given twice"), "{}", twice.1);
     let (ok, shown) = run(&["model", "show", &text(&tax.join("block.json"))]);
     assert!(ok && shown.contains("tax's part of a joint scorecard") && shown.contains("a13"), "{shown}");
+    // What a party gave away is in its ledger: one vector a pass and one of the model, then one for each scoring.
+    let given = |party: &str| {
+        let program = Path::new(env!("CARGO_BIN_EXE_haihe")).with_file_name("haihe-participant");
+        let config = out.join(format!("parties/{party}/participant.toml"));
+        let output = Command::new(program).arg("--config").arg(config).args(["ledger", "--format", "json"]).output();
+        let given: Value = serde_json::from_slice(&output.expect("runs").stdout).expect("JSON");
+        let jobs = given["score_vectors"].as_array().expect("a list").clone();
+        jobs.iter().map(|job| job["vectors"].as_u64().expect("a number")).collect::<Vec<u64>>()
+    };
+    let passes = summary["passes"].as_u64().expect("a number");
+    assert_eq!((given("tax"), given("core")), (vec![passes + 1, 1, 1], vec![passes + 1, 1]));
+    assert!(given("bank").is_empty(), "nobody sees scores of the label holder's columns");
     let (ok, refused) = run(&["model", "score", &text(&tax.join("block.json")), "--data", "none.csv", "--key", "uscc"]);
     assert!(!ok && refused.contains("scores no firm alone"), "{refused}");
 }

@@ -37,6 +37,15 @@ pub fn most_aligned(vault: &dyn Vault, now: Timestamp, peers: &[PartyId]) -> io:
     Ok(peers.iter().map(|peer| (peer.clone(), count(peer))).max_by_key(|(_, count)| *count))
 }
 
+/// How often this participant aligned with each peer in the last 24 hours.
+pub fn aligned_lately(vault: &dyn Vault, now: Timestamp) -> io::Result<std::collections::BTreeMap<PartyId, u64>> {
+    let mut times = std::collections::BTreeMap::new();
+    for peer in recent(vault, now, None)?.into_iter().flat_map(|a| a.peers) {
+        *times.entry(peer).or_default() += 1;
+    }
+    Ok(times)
+}
+
 impl Member {
     /// With this many alignments with one peer in 24 hours at most; without it, as many as are asked for.
     pub fn with_alignments_per_day(self, most: u64) -> Self {

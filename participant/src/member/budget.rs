@@ -36,7 +36,8 @@ pub enum BudgetError {
     Vault(#[from] io::Error),
 }
 
-fn ledger(vault: &dyn Vault) -> io::Result<Ledger> {
+/// What was spent of the firms' privacy over all jobs.
+pub fn ledger(vault: &dyn Vault) -> io::Result<Ledger> {
     match vault.get(&NO_JOB, LEDGER)? {
         None => Ok(Ledger::default()),
         // A ledger that cannot be read is never taken for an empty one.

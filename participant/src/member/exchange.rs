@@ -175,6 +175,9 @@ impl Member {
             }
         };
         let Stepped { work, outbox, kept } = step(work, &spec, &place, &inbox)?;
+        if outbox.shows_scores {
+            self.show(now, job, &spec, round)?;
+        }
         drop(inbox);
         let journal = self.head_of(job, round)?;
         let envelope = Envelope { session: &session, me: &me, round, previous, journal };

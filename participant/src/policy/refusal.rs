@@ -256,6 +256,20 @@ pub enum Refusal {
         /// What forbids it.
         rule: Rule,
     },
+    /// One label holder has seen enough of our columns. The text says how many vectors it saw, which it knows.
+    #[error(
+        "{label_holder} has seen {shown} score vectors of our columns over all jobs, {rule} allows {most}: with as many as there are columns it can find out the columns; raise it there, or take no part"
+    )]
+    AlignmentScoreVectors {
+        /// Who.
+        label_holder: String,
+        /// How many it has seen.
+        shown: u64,
+        /// What we allow.
+        most: u64,
+        /// What forbids it.
+        rule: Rule,
+    },
 }
 
 impl Refusal {
@@ -281,6 +295,7 @@ impl Refusal {
             Refusal::AlignmentTooManyFirms { .. } => "policy_alignment_firms",
             Refusal::AlignmentTooFewCommon { .. } => "policy_alignment_common",
             Refusal::AlignmentTooOften { .. } => "policy_alignment_too_often",
+            Refusal::AlignmentScoreVectors { .. } => "policy_alignment_scores",
         }
     }
 }

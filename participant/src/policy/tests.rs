@@ -342,3 +342,23 @@ fn ten_a_day_unless_the_file_says_otherwise() {
     let zero = Policy::parse(&text.replace("per_peer_per_day = 10", "per_peer_per_day = 0"));
     assert!(matches!(zero, Err(PolicyError::ZeroMinimum { line: 40, .. })), "{zero:?}");
 }
+
+#[test]
+fn a_label_holder_sees_as_many_scores_as_the_file_says() {
+    let policy = Policy::parse(&vertical()).expect("a policy");
+    let bank = PartyId::new("bank").expect("a party");
+    assert_eq!((policy.score_vectors(), policy.check_shown(&bank, 198, 2)), (Some(200), None));
+    let refusal = policy.check_shown(&bank, 199, 2).expect("refused");
+    assert_eq!(refusal.code(), "policy_alignment_scores");
+    assert_eq!(
+        refusal.to_string(),
+        "bank has seen 199 score vectors of our columns over all jobs, policy.toml line 41 ([alignment] score_vectors_per_peer) \
+         allows 200: with as many as there are columns it can find out the columns; raise it there, or take no part"
+    );
+    let text = vertical();
+    let unlimited =
+        Policy::parse(&text[..text.find("score_vectors_per_peer").expect("in the sample")]).expect("a policy");
+    assert_eq!((unlimited.score_vectors(), unlimited.check_shown(&bank, 1_000_000, 2)), (None, None));
+    let zero = Policy::parse(&text.replace("score_vectors_per_peer = 200", "score_vectors_per_peer = 0"));
+    assert!(matches!(zero, Err(PolicyError::ZeroMinimum { line: 41, .. })), "{zero:?}");
+}

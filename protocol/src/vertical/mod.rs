@@ -56,4 +56,6 @@ pub struct Outbox {
     pub announcement: Announcement,
     /// For some.
     pub letters: Vec<Letter>,
+    /// A letter tells the label holder one number per firm that was computed from this party's columns, masked or not.
+    pub shows_scores: bool,
 }

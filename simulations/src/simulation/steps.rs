@@ -117,6 +117,6 @@ impl Steps for Echo {
         };
         let letters = if done { Vec::new() } else { self.letters(place, place.me, exchange) };
         let kept = || BTreeMap::from([("echo.txt".to_owned(), format!("{me} {exchange}").into_bytes())]);
-        Ok(Stepped { work, outbox: Outbox { announcement, letters }, kept: done.then(kept) })
+        Ok(Stepped { work, outbox: Outbox { announcement, letters, ..Outbox::default() }, kept: done.then(kept) })
     }
 }

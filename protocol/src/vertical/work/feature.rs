@@ -388,6 +388,7 @@ impl Feature {
         let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("train: pass {}, direction", self.pass);
         outbox.letters = letters::write(vec![c.label_holder], &self.masked(c, direction)?);
+        outbox.shows_scores = true;
         Ok(Turn::More(Self { phase: Phase::Asked, ready: Some(ready), ..self }, outbox))
     }
 
@@ -418,6 +419,7 @@ impl Feature {
         let mut outbox = Outbox::default();
         outbox.announcement.phase = "scores of the common firms".to_owned();
         outbox.letters = letters::write(vec![c.label_holder], &letter);
+        outbox.shows_scores = true;
         Ok(outbox)
     }
 
