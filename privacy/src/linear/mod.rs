@@ -35,6 +35,7 @@
 //! [`Tiling::choose`] weighs the two.
 
 mod keys;
+mod last;
 mod matrix;
 mod noise;
 mod parameters;

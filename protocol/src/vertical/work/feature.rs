@@ -188,7 +188,8 @@ impl Feature {
                     fine.iter().flat_map(|f| (0..f.len()).map(|bin| f.indicator(bin))).collect();
                 let context = c.purpose_at("labels", c.exchange - 1);
                 let parameters = self.parameters(c, part.train.len(), 1, &labels)?;
-                let matrix = EncodedMatrix::new(&parameters, &indicators, MATRIX_MEMORY).map_err(|e| c.own(e))?;
+                // Multiplied once: nothing is gained by keeping transforms.
+                let matrix = EncodedMatrix::new(&parameters, &indicators, 0).map_err(|e| c.own(e))?;
                 let (response, _) = self.multiplied(c, &matrix, &labels, &context, Masking::None)?;
                 let letter = Counts { columns: fine.iter().map(|f| (f.rows(), f.standalone())).collect(), response };
                 let mut outbox = Outbox::default();
