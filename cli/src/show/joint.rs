@@ -160,11 +160,8 @@ pub fn tables(report: &JointReport, comparison: &JointComparison, course: &Cours
         report.result.passes.len().saturating_sub(1),
         report.seconds
     ));
-    let line = course.line.map_or_else(|| "no line".to_owned(), |line| format!("a line of {line} each way"));
-    text.push_str(&format!(
-        "from the first exchange to the finished model, over {line}: {:.1} s\n",
-        course.learning_seconds
-    ));
+    let line = course.line.map_or_else(String::new, |line| format!(", over a line of {line} each way"));
+    text.push_str(&format!("from the first exchange to the finished model{line}: {:.1} s\n", course.learning_seconds));
     for s in &report.scorings {
         let names: Vec<&str> = s.without.iter().map(haihe_protocol::id::PartyId::as_str).collect();
         let (who, equal) = match (names.is_empty(), s.equal_to_evaluation) {
