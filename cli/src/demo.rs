@@ -27,7 +27,7 @@ use crate::{
         data::{Note, Report},
     },
     show,
-    town::{FEDERATION, PATIENCE, Town},
+    town::{FEDERATION, PATIENCE, Town, line::Line},
 };
 
 const JOB: &str = include_str!("../../simulations/jobs/sba-scorecard.toml");
@@ -44,6 +44,9 @@ pub struct DemoArguments {
     /// Keep the folders of the four processes (keys, journals, logs) under OUT/parties.
     #[arg(long)]
     keep: bool,
+    /// Put a slow line between every participant and the coordinator: its rate and its delay each way, such as 10mbit,50ms.
+    #[arg(long, value_name = "RATE,DELAY")]
+    line: Option<Line>,
 }
 
 /// Demos.
@@ -190,6 +193,18 @@ pub async fn run(arguments: DemoArguments, format: Format) -> anyhow::Result<()>
     }
 }
 
+/// A line, for `summary.json`: null without one.
+fn line_text(line: Option<Line>) -> Option<String> {
+    line.map(|line| line.to_string())
+}
+
+/// Tells of the line, if there is one.
+fn say_line(line: Option<Line>, say: &dyn Fn(String)) {
+    if let Some(line) = line {
+        say(format!("between every participant and the coordinator: a line of {line} each way"));
+    }
+}
+
 /// Three banks.
 async fn scorecard(arguments: &DemoArguments, out: PathBuf, format: Format) -> anyhow::Result<()> {
     let started = Instant::now();
@@ -208,9 +223,10 @@ async fn scorecard(arguments: &DemoArguments, out: PathBuf, format: Format) -> a
     bundled::write_sba_silos(&data).context("writing the banks' files")?;
     fs::write(out.join("job.toml"), JOB)?;
     let parties = &spec.job.parties;
-    let town = Town::build(&root, parties)?;
+    let town = Town::build(&root, parties)?.over(arguments.line);
     let (coordinator, url) = town.start_coordinator(None)?;
     say(format!("coordinator listens on {url} (mutual TLS, authority made just now)"));
+    say_line(arguments.line, &say);
     let mut participants = Vec::new();
     for party in parties {
         let file = data.join(party.as_str()).join("loans.csv");
@@ -244,7 +260,8 @@ async fn scorecard(arguments: &DemoArguments, out: PathBuf, format: Format) -> a
     let comparison = compare(&spec, &report.result, &tables)?;
     report.comparison = Some(comparison.clone());
     write_results(&out, &report, &entries)?;
-    let summary = show::summary(&report, &comparison, started.elapsed().as_secs_f64());
+    let mut summary = show::summary(&report, &comparison, started.elapsed().as_secs_f64());
+    summary["line"] = line_text(arguments.line).into();
     fs::write(out.join("summary.json"), serde_json::to_string_pretty(&summary)?)?;
     match format {
         Format::Json => println!("{summary}"),

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -20,6 +21,10 @@ use crate::{
     pki::{self, Role},
 };
 
+pub mod line;
+
+use line::{Line, Relay};
+
 /// Name of the demo's federation.
 pub const FEDERATION: &str = "jingjinji";
 /// How long a process may take to come up or to stop.
@@ -30,6 +35,8 @@ pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    /// The slow line to the coordinator, if there is one.
+    _relay: Option<Relay>,
 }
 
 impl Process {
@@ -61,7 +68,7 @@ impl Process {
             .stderr(file)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Self { name: name.to_owned(), child, log })
+        Ok(Self { name: name.to_owned(), child, log, _relay: None })
     }
 
     /// Fails with the end of its log if the process has ended.
@@ -112,6 +119,7 @@ fn program(name: &str) -> anyhow::Result<PathBuf> {
 pub struct Town {
     root: PathBuf,
     pki: PathBuf,
+    line: Option<Line>,
 }
 
 impl Town {
@@ -131,7 +139,13 @@ impl Town {
         for (party, role) in members {
             pki::issue(&pki, *role, party.as_str(), &[])?;
         }
-        Ok(Self { root: root.to_owned(), pki })
+        Ok(Self { root: root.to_owned(), pki, line: None })
+    }
+
+    /// Puts a line of its own between every participant that is started and the coordinator.
+    #[must_use]
+    pub fn over(self, line: Option<Line>) -> Self {
+        Self { line, ..self }
     }
 
     /// The folder of a member's configuration, state and log.
@@ -171,7 +185,18 @@ impl Town {
         }
     }
 
-    /// Starts a participant whose view is the file `data`, under a policy that accepts this job and no other.
+    /// The line between a participant and the coordinator at `url`, if there is one, and where it begins.
+    fn line(&self, url: &str) -> anyhow::Result<(Option<Relay>, String)> {
+        let Some(line) = self.line else { return Ok((None, url.to_owned())) };
+        let address = url.trim_start_matches("https://");
+        let to: SocketAddr = address.parse().with_context(|| format!("{address:?} is no address and port"))?;
+        let relay = Relay::start(line, to).context("cannot start a relay")?;
+        let url = format!("https://{}", relay.address());
+        Ok((Some(relay), url))
+    }
+
+    /// Starts a participant whose view is the file `data`, under a policy that accepts this job and no other. With a line, to
+    /// be called inside a Tokio runtime.
     pub fn start_participant(
         &self,
         party: &PartyId,
@@ -183,6 +208,7 @@ impl Town {
         fs::create_dir_all(&folder)?;
         let csv = fs::canonicalize(data).with_context(|| format!("{} is missing", data.display()))?;
         let pki = format!("../pki/{party}");
+        let (relay, url) = self.line(url)?;
         let request = DataRequest::of(spec, party).with_context(|| format!("the job asks nothing of {party}"))?;
         let config = format!(
             "policy = \"policy.toml\"\n\n[participant]\nparty = \"{party}\"\nstate_dir = \"state\"\n\n[coordinator]\n\
@@ -196,7 +222,9 @@ impl Town {
         fs::write(folder.join("policy.toml"), policy(spec, &request))?;
         let config = folder.join("participant.toml");
         let name = format!("haihe-participant {party}");
-        Process::start(&name, &program("haihe-participant")?, &config, folder.join("log"))
+        let mut process = Process::start(&name, &program("haihe-participant")?, &config, folder.join("log"))?;
+        process._relay = relay;
+        Ok(process)
     }
 }
 

@@ -119,6 +119,8 @@ pub struct Engine {
     log: Log,
     /// Head of the journal at the beginning of the last round.
     round_head: TreeHead,
+    /// The same of the round before.
+    head_before: TreeHead,
     sum: Option<RunningSum>,
     /// The contribution that each party began to upload: a party sends one a round, so that nobody can fill the disk with
     /// many, or exchange the shares of one.
@@ -163,8 +165,21 @@ impl Engine {
         let last = entries.last().map_or(Timestamp::default(), |e| e.at);
         let (log, round_head) = (Log::new(), TreeHead { size: 0, root: RootHash::empty() });
         let (begun, begun_parcels) = (BTreeMap::new(), BTreeMap::new());
-        let mut engine =
-            Self { identity, scheme, job, next, tip, last, log, round_head, sum: None, begun, begun_parcels };
+        let head_before = round_head;
+        let mut engine = Self {
+            identity,
+            scheme,
+            job,
+            next,
+            tip,
+            last,
+            log,
+            round_head,
+            head_before,
+            sum: None,
+            begun,
+            begun_parcels,
+        };
         for entry in entries {
             engine.note(entry, opens_round(&entry.event()?));
         }
@@ -175,7 +190,8 @@ impl Engine {
     fn note(&mut self, entry: &Entry, opens_round: bool) {
         self.log.append(entry.line().as_bytes());
         if opens_round {
-            self.round_head = self.head();
+            let head = self.head();
+            self.head_before = std::mem::replace(&mut self.round_head, head);
         }
     }
 
@@ -195,6 +211,16 @@ impl Engine {
     /// That the journal of `new` entries begins with what it was at `old` entries.
     pub fn consistency(&self, old: u64, new: u64) -> Result<ConsistencyProof, LogError> {
         self.log.consistency(old, new)
+    }
+
+    /// That [`Engine::checkpoint`] extends the one before: the size of that one, and the proof. `None` if there was none.
+    pub fn extension(&self) -> Option<(u64, ConsistencyProof)> {
+        let (old, new) = match self.job.is_over() {
+            true => (self.round_head, self.head()),
+            false => (self.head_before, self.round_head),
+        };
+        let proof = (old.size > 0).then(|| self.consistency(old.size, new.size))?;
+        proof.ok().map(|proof| (old.size, proof))
     }
 
     /// The job's state.

@@ -126,7 +126,7 @@ pub async fn serve(config: CoordinatorConfig, stop: watch::Receiver<bool>) -> Re
         .tls_config(tls)?
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .initial_stream_window_size(1 << 20)
+        .initial_stream_window_size(2 << 20)
         .initial_connection_window_size(4 << 20)
         .concurrency_limit_per_connection(64)
         .add_service(health_service)

@@ -197,6 +197,7 @@ impl Service {
     fn directive(&self, engine: &Engine, party: &PartyId) -> Result<v1::Directive, Status> {
         use v1::directive::Ask;
         let job = engine.job();
+        let extends = || engine.extension().map(|(old, proof)| wire::to_proof(old, &proof));
         let checkpoint = || engine.checkpoint().map_err(|e| Status::internal(format!("a checkpoint: {e}")));
         let ask = match job.directive(party) {
             Directive::Wait { awaiting } => Ask::Waiting(v1::Waiting { awaiting }),
@@ -211,6 +212,7 @@ impl Service {
                 session: Some(wire::to_session(&session)),
                 spec: Some(wire::to_spec(&spec, &engine.sign_spec(&spec))),
                 checkpoint: checkpoint()?,
+                extends: extends(),
             }),
             Directive::Answer { spec, survivors, position, session } => {
                 let sealed = engine
@@ -236,9 +238,11 @@ impl Service {
                 deadline_ms: deadline.0,
                 session: Some(wire::to_session(&session)),
                 checkpoint: checkpoint()?,
+                extends: extends(),
             }),
             Directive::Closed { outcome, session, parcels } => {
                 use v1::job_closed::Outcome;
+                let extends = if job.is_member(party) { extends() } else { None };
                 Ask::JobClosed(match outcome {
                     Ok((result_json, transcript)) => v1::JobClosed {
                         outcome: Outcome::Finished.into(),
@@ -248,6 +252,7 @@ impl Service {
                         checkpoint: checkpoint()?,
                         session: session.as_deref().map(wire::to_session),
                         parcels: wire::to_parcels(&parcels),
+                        extends,
                     },
                     Err((cancelled, reason)) => v1::JobClosed {
                         outcome: if cancelled { Outcome::Cancelled } else { Outcome::Failed }.into(),
@@ -257,6 +262,7 @@ impl Service {
                         checkpoint: checkpoint()?,
                         session: None,
                         parcels: Vec::new(),
+                        extends,
                     },
                 })
             }
@@ -528,7 +534,7 @@ impl Federation for Service {
         }
         let proof = engine.consistency(m.old_size, m.new_size);
         let proof = proof.map_err(|e| Status::failed_precondition(e.to_string()))?;
-        Ok(Response::new(v1::ConsistencyProof { hashes: proof.to_bytes().into() }))
+        Ok(Response::new(wire::to_proof(0, &proof)))
     }
 }
 

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use haihe_privacy::{
     digest::Digest,
-    log::RootHash,
+    log::{ConsistencyProof, RootHash},
     seal::SealingPublicKey,
     secure_sum::{CommitteeRule, ParameterSet},
     sign::Signature,
@@ -46,6 +46,11 @@ pub fn digest(field: &str, bytes: &Bytes) -> Result<Digest, Status> {
 
 fn signature(bytes: &Bytes) -> Result<Signature, Status> {
     fixed("signature", bytes).map(Signature::from_bytes)
+}
+
+/// A proof that begins from `old_size` entries; 0 where the question said so.
+pub(crate) fn to_proof(old_size: u64, proof: &ConsistencyProof) -> v1::ConsistencyProof {
+    v1::ConsistencyProof { hashes: proof.to_bytes().into(), old_size }
 }
 
 /// The name of a party.

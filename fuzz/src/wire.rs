@@ -203,6 +203,7 @@ fn directive(world: &World, ask: &Ask) -> v1::Directive {
             spec: Some(read::to_spec(&spec, &signature)),
             session: session(),
             checkpoint,
+            ..Default::default()
         }),
         Ask::Answer { spec, spec_signature, survivors, signature, shares, checkpoint, .. } => {
             Wire::Answer(v1::AnswerRequest {
@@ -247,7 +248,7 @@ pub(crate) fn participant_seeds() -> Vec<Vec<u8>> {
     let survivors = vec![v1::Survivor::default(); 2000];
     let many = v1::directive::Ask::Answer(v1::AnswerRequest { survivors, ..Default::default() });
     all.push(framed(0, &v1::Directive { job_id: String::new(), ask: Some(many) }));
-    all.push(framed(2, &v1::ConsistencyProof { hashes: vec![5; 96].into() }));
+    all.push(framed(2, &v1::ConsistencyProof { hashes: vec![5; 96].into(), old_size: 3 }));
     all.push(framed(3, &v1::Receipt { outcome: v1::receipt::Outcome::Late.into(), reason: "late".to_owned() }));
     all
 }

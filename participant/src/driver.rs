@@ -32,7 +32,7 @@ use tokio::sync::watch;
 use crate::{
     config::{ConfigError, ParticipantConfig, ViewConfig},
     ledger::{Given, ShowError},
-    link::{Address, Ask, Link, LinkError, Receipt},
+    link::{Address, Ask, EarlyLetters, Extension, Link, LinkError, Receipt},
     member::{BudgetError, Identity, Member, MemberError, Offer, SessionParts, affordable, most_aligned, shown_to},
     policy::{self, AlignmentRequest, Policy, PolicyError, PolicyRequest, ViewRequest},
     source::{DataRequest, Loaded, SourceError, load},
@@ -486,7 +486,7 @@ async fn work(participant: Arc<Participant>, link: Link, job: JobId, mut asks: w
             return;
         }
     };
-    let mut worker = Worker { participant, link, job, member, loaded: None };
+    let mut worker = Worker { participant, link, job, member, loaded: None, early: None };
     while asks.changed().await.is_ok() {
         let mut pause = Duration::from_millis(200);
         loop {
@@ -542,6 +542,8 @@ struct Worker {
     job: JobId,
     member: Member,
     loaded: Option<Data>,
+    /// The question for the letters of the open exchange; it outlives the step that asked it.
+    early: Option<EarlyLetters>,
 }
 
 impl Worker {
@@ -558,8 +560,8 @@ impl Worker {
                 self.told("confirmed the roster", &receipt);
                 Ok(())
             }
-            Ask::Contribute { spec, signature, session, checkpoint } => {
-                self.pin(Some(spec.round), &checkpoint, session.clone()).await?;
+            Ask::Contribute { spec, signature, session, checkpoint, extends } => {
+                self.pin(Some(spec.round), (&checkpoint, extends), session.clone()).await?;
                 self.catch_up(Some(spec.round), &spec.previous, session.clone()).await?;
                 self.ensure_data().await?;
                 let Some(Data::Rows(loaded)) = &self.loaded else { return Ok(()) };
@@ -575,7 +577,7 @@ impl Worker {
                 Ok(())
             }
             Ask::Answer { spec, spec_signature, survivors, signature, sealed_shares, session, checkpoint } => {
-                self.pin(Some(spec.round), &checkpoint, session.clone()).await?;
+                self.pin(Some(spec.round), (&checkpoint, None), session.clone()).await?;
                 self.catch_up(Some(spec.round), &spec.previous, session.clone()).await?;
                 let (round, parties) = (spec.round, survivors.survivors.len());
                 let member = &mut self.member;
@@ -587,26 +589,29 @@ impl Worker {
                 self.told(&format!("round {round}: answered for the sum of {parties} parties"), &receipt);
                 Ok(())
             }
-            Ask::Exchange { round, previous, parcels, session, checkpoint } => {
-                self.pin(Some(round), &checkpoint, session.clone()).await?;
+            Ask::Exchange { round, previous, parcels, session, checkpoint, extends } => {
+                self.pin(Some(round), (&checkpoint, extends), session.clone()).await?;
                 self.exchange((round, &previous), parcels, session).await
             }
-            Ask::Closed { outcome, checkpoint, session, parcels } => {
-                self.closed(outcome, &checkpoint, session, parcels).await
+            Ask::Closed { outcome, checkpoint, extends, session, parcels } => {
+                self.early = None;
+                self.closed(outcome, (&checkpoint, extends), session, parcels).await
             }
         }
     }
 
-    /// Pins the head of the coordinator's journal, after the coordinator proved that it extends the one before.
+    /// Pins the head of the coordinator's journal, after the coordinator proved that it extends the one before: with the proof
+    /// that came along, if it begins from what is pinned here, or with one that is asked for.
     async fn pin(
         &mut self,
         round: Option<u64>,
-        checkpoint: &str,
+        (checkpoint, extends): (&str, Option<Extension>),
         session: Option<SessionParts>,
     ) -> Result<(), StepError> {
-        let proof = match self.member.compare_checkpoint(&self.job, round, checkpoint, session)? {
-            Some((old, new)) => self.link.consistency(&self.job, old, new).await?,
-            None => None,
+        let proof = match (self.member.compare_checkpoint(&self.job, round, checkpoint, session)?, extends) {
+            (Some((old, _)), Some(extends)) if extends.old_size == old => Some(extends.proof),
+            (Some((old, new)), _) => self.link.consistency(&self.job, old, new).await?,
+            (None, _) => None,
         };
         Ok(self.member.pin(now(), &self.job, round, checkpoint, proof.as_ref())?)
     }
@@ -704,7 +709,7 @@ impl Worker {
     async fn closed(
         &mut self,
         outcome: Result<(String, Digest), String>,
-        checkpoint: &str,
+        checkpoint: (&str, Option<Extension>),
         session: Option<SessionParts>,
         parcels: Vec<ParcelHead>,
     ) -> Result<(), StepError> {
@@ -759,7 +764,7 @@ impl Worker {
         &mut self,
         json: &str,
         transcript: &Digest,
-        checkpoint: &str,
+        checkpoint: (&str, Option<Extension>),
         session: Option<SessionParts>,
     ) -> Result<(), StepError> {
         self.pin(None, checkpoint, session.clone()).await?;

@@ -1,6 +1,6 @@
 //! The participant's end of the wire: dials the coordinator, turns messages into domain types and back.
 
-use std::{io::Read, time::Duration};
+use std::{io::Read, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use haihe_privacy::{
@@ -29,7 +29,10 @@ use haihe_protocol::{
     },
     witness::ClosedRound,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinHandle,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Code, Status, Streaming,
@@ -40,6 +43,13 @@ use crate::member::{ReceivedLetter, SessionParts};
 
 /// How long one call may take, uploads apart.
 const CALL: Duration = Duration::from_secs(30);
+/// Bytes that the coordinator may send ahead of what was read, in one call.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// Calls for letters that are opened before their exchange has closed, of all jobs together: what they hold unread stays well
+/// below [`CONNECTION_WINDOW`], so that directives always get through.
+const EARLY: usize = 8;
+/// The same as [`STREAM_WINDOW`] for all calls together.
+const CONNECTION_WINDOW: u32 = 2 * EARLY as u32 * STREAM_WINDOW;
 /// Parties of a job, at most: what the secure sum carries.
 const MAX_PARTIES: usize = 1000;
 
@@ -90,6 +100,15 @@ fn malformed(field: &'static str, detail: impl ToString) -> LinkError {
     LinkError::Malformed { field, detail: detail.to_string() }
 }
 
+/// That a checkpoint extends an earlier one, sent along with it.
+#[derive(Clone, Debug)]
+pub struct Extension {
+    /// Entries of the earlier one.
+    pub old_size: u64,
+    /// The proof, not yet verified.
+    pub proof: ConsistencyProof,
+}
+
 /// What the coordinator asks of this participant, for one job.
 #[derive(Clone, Debug)]
 pub enum Ask {
@@ -119,6 +138,8 @@ pub enum Ask {
         session: Option<SessionParts>,
         /// Head of the coordinator's journal, a signed note.
         checkpoint: String,
+        /// That it extends the one before.
+        extends: Option<Extension>,
     },
     /// Answer for a survivor set.
     Answer {
@@ -149,6 +170,8 @@ pub enum Ask {
         session: Option<SessionParts>,
         /// Head of the coordinator's journal, a signed note.
         checkpoint: String,
+        /// That it extends the one before.
+        extends: Option<Extension>,
     },
     /// The job is over.
     Closed {
@@ -156,6 +179,8 @@ pub enum Ask {
         outcome: Result<(String, Digest), String>,
         /// Head of the coordinator's whole journal, a signed note.
         checkpoint: String,
+        /// That it extends the one of the last round.
+        extends: Option<Extension>,
         /// The session, with a result.
         session: Option<SessionParts>,
         /// The last parcels of a vertical job, with a result.
@@ -204,6 +229,7 @@ pub struct Link {
     url: String,
     party: PartyId,
     client: FederationClient<Channel>,
+    early: Arc<Semaphore>,
 }
 
 impl Link {
@@ -219,12 +245,13 @@ impl Link {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(20))
             .keep_alive_while_idle(true)
-            .initial_stream_window_size(4 << 20)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .connect_lazy();
         let client = FederationClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        Ok(Self { url: address.url.clone(), party, client })
+        Ok(Self { url: address.url.clone(), party, client, early: Arc::new(Semaphore::new(EARLY)) })
     }
 
     fn status(&self, status: Status) -> LinkError {
@@ -404,8 +431,7 @@ impl Link {
 
 impl Link {
     /// Uploads a parcel, from where an earlier attempt broke off. `letters` are all bodies, one after the other.
-    pub async fn parcel(&self, head: &ParcelHead, mut letters: Box<dyn Read + Send>) -> Result<Receipt, LinkError> {
-        use v1::parcel_part::Part;
+    pub async fn parcel(&self, head: &ParcelHead, letters: Box<dyn Read + Send>) -> Result<Receipt, LinkError> {
         let status = v1::UploadStatusRequest {
             job_id: head.job.to_string(),
             party: head.party.to_string(),
@@ -413,12 +439,27 @@ impl Link {
             commitment: bytes(head.digest().as_bytes()),
         };
         let status = self.call(self.client.clone().get_upload_status(status)).await?;
-        if status.accepted {
-            return Ok(Receipt::Accepted);
+        match status.accepted {
+            true => Ok(Receipt::Accepted),
+            false => self.send_parcel(head, letters, status.stored_bytes).await,
         }
+    }
+
+    /// Uploads a parcel of which nothing was ever sent: nobody needs to be asked how much of it is there.
+    pub async fn new_parcel(&self, head: &ParcelHead, letters: Box<dyn Read + Send>) -> Result<Receipt, LinkError> {
+        self.send_parcel(head, letters, 0).await
+    }
+
+    async fn send_parcel(
+        &self,
+        head: &ParcelHead,
+        mut letters: Box<dyn Read + Send>,
+        stored: u64,
+    ) -> Result<Receipt, LinkError> {
+        use v1::parcel_part::Part;
         let part = |part| v1::ParcelPart { part: Some(part) };
         let (first, chunk) = (part(Part::Head(to_parcel(head))), move |chunk| part(Part::Chunk(chunk)));
-        let start = skip(&mut letters, status.stored_bytes, head.body_bytes())?;
+        let start = skip(&mut letters, stored, head.body_bytes())?;
         let (to, from) = mpsc::channel(2);
         let reading = tokio::spawn(send_parts(first, chunk, letters, start, to));
         let sent = self.client.clone().submit_parcel(ReceiverStream::new(from)).await;
@@ -444,8 +485,27 @@ impl Link {
             return Ok(Vec::new());
         }
         let (job_id, party) = (job.to_string(), self.party.to_string());
-        let request = v1::LettersRequest { job_id, party, round };
-        let mut parts = self.call(self.client.clone().get_letters(request)).await?;
+        let request = v1::LettersRequest { job_id, party, round, wait: false };
+        let parts = self.call(self.client.clone().get_letters(request)).await?;
+        self.read_letters(parts, announced).await
+    }
+
+    /// Asks for the letters of an exchange that is still open, so that they come as soon as it closes. `None` if so many such
+    /// questions are open that the letters must be asked for when they are there.
+    pub fn early_letters(&self, job: &JobId, round: u64) -> Option<EarlyLetters> {
+        let permit = self.early.clone().try_acquire_owned().ok()?;
+        let (job_id, party) = (job.to_string(), self.party.to_string());
+        let request = v1::LettersRequest { job_id, party, round, wait: true };
+        let link = self.clone();
+        let call = tokio::spawn(async move { link.call(link.client.clone().get_letters(request)).await });
+        Some(EarlyLetters { link: self.clone(), round, call, _permit: permit })
+    }
+
+    async fn read_letters(
+        &self,
+        mut parts: Streaming<v1::LetterPart>,
+        announced: &[(u32, u32, u64)],
+    ) -> Result<Vec<ReceivedLetter>, LinkError> {
         let mut letters = Vec::with_capacity(announced.len());
         loop {
             let part = tokio::time::timeout(CALL, parts.message()).await;
@@ -455,6 +515,40 @@ impl Link {
                 Some(part) => letter_part(&mut letters, announced, part)?,
             }
         }
+    }
+}
+
+/// A question for letters that was asked before their exchange closed. Given up when dropped.
+///
+/// Nothing of the answer is read before the heads of the exchange say what it may hold; until then no more of it is in memory
+/// than one call's window.
+pub struct EarlyLetters {
+    link: Link,
+    round: u64,
+    call: JoinHandle<Result<Streaming<v1::LetterPart>, LinkError>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl EarlyLetters {
+    /// The exchange whose letters were asked for.
+    pub fn round(&self) -> u64 {
+        self.round
+    }
+
+    /// The letters, once the exchange has closed: as [`Link::letters`].
+    pub async fn read(mut self, announced: &[(u32, u32, u64)]) -> Result<Vec<ReceivedLetter>, LinkError> {
+        if announced.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ended = |_| self.link.status(Status::cancelled("the question for letters was given up"));
+        let parts = (&mut self.call).await.map_err(ended)??;
+        self.link.read_letters(parts, announced).await
+    }
+}
+
+impl Drop for EarlyLetters {
+    fn drop(&mut self) {
+        self.call.abort();
     }
 }
 
@@ -505,6 +599,11 @@ fn to_parcel(h: &ParcelHead) -> v1::ParcelHead {
         journal: Some(v1::TreeHead { size: h.journal.size, root: bytes(h.journal.root.as_bytes()) }),
         signature: bytes(h.signature.as_bytes()),
     }
+}
+
+fn extension(m: v1::ConsistencyProof) -> Result<Extension, LinkError> {
+    let proof = ConsistencyProof::from_bytes(&m.hashes).map_err(|e| malformed("extends", e))?;
+    Ok(Extension { old_size: m.old_size, proof })
 }
 
 fn parcels(list: Vec<v1::ParcelHead>) -> Result<Vec<ParcelHead>, LinkError> {
@@ -784,8 +883,8 @@ pub fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
         Wire::Roster(r) => Ask::Roster(roster(r)?),
         Wire::Contribute(c) => {
             let (spec, signature) = spec(present("spec", c.spec)?)?;
-            let checkpoint = c.checkpoint;
-            Ask::Contribute { spec, signature, session: c.session.map(session).transpose()?, checkpoint }
+            let (checkpoint, extends) = (c.checkpoint, c.extends.map(extension).transpose()?);
+            Ask::Contribute { spec, signature, session: c.session.map(session).transpose()?, checkpoint, extends }
         }
         Wire::Answer(a) => {
             let (spec, spec_signature) = spec(present("spec", a.spec)?)?;
@@ -812,6 +911,7 @@ pub fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
                 _ => Err(c.reason),
             },
             checkpoint: c.checkpoint,
+            extends: c.extends.map(extension).transpose()?,
             session: c.session.map(session).transpose()?,
             parcels: parcels(c.parcels)?,
         },
@@ -821,6 +921,7 @@ pub fn directive(m: v1::Directive) -> Result<(JobId, Ask), LinkError> {
             parcels: parcels(e.parcels)?,
             session: e.session.map(session).transpose()?,
             checkpoint: e.checkpoint,
+            extends: e.extends.map(extension).transpose()?,
         },
     };
     Ok((id, ask))

@@ -13,7 +13,7 @@ use haihe_models::table::{Split, Table};
 use haihe_protocol::{horizontal::JobResult, id::PartyId, job::JobSpec, journal::Entry, vertical::work::Firms};
 use haihe_simulations::{bundled, detection::compare, scenario::load_firms};
 
-use super::{DemoArguments, clear, wait_for_results};
+use super::{DemoArguments, clear, line_text, say_line, wait_for_results};
 use crate::{
     Format, audit,
     client::Operator,
@@ -25,7 +25,7 @@ use crate::{
         data::{Flagged, LearnedReport, Learnt, Note, Reports, SetReport, Silo},
     },
     show::anomaly as show,
-    town::{FEDERATION, Process, Town},
+    town::{FEDERATION, Process, Town, line::Line},
 };
 
 /// Rows with a warning that a report shows per job.
@@ -112,10 +112,10 @@ impl Stage {
         root: &Path,
         spec: &JobSpec,
         files: &[(PartyId, PathBuf)],
-        format: Format,
+        (line, format): (Option<Line>, Format),
     ) -> anyhow::Result<(Self, Process)> {
         let parties = spec.job.parties.clone();
-        let town = Town::build(root, &parties)?;
+        let town = Town::build(root, &parties)?.over(line);
         let (coordinator, url) = town.start_coordinator(None)?;
         let mut processes = Vec::new();
         for (party, file) in files {
@@ -126,6 +126,7 @@ impl Stage {
             format,
             format!("coordinator listens on {url} (mutual TLS, authority made just now), {} participants", files.len()),
         );
+        say_line(line, &|text| say(format, text));
         Ok((Self { town, parties, processes, operator, format }, coordinator))
     }
 
@@ -237,13 +238,14 @@ fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
 }
 
 /// One data set: a federation, its three jobs, and what comes of them.
-async fn run_set(set: &Set, root: &Path, out: &Path, format: Format) -> anyhow::Result<SetReport> {
+async fn run_set(set: &Set, root: &Path, out: &Path, how: (Option<Line>, Format)) -> anyhow::Result<SetReport> {
+    let (_, format) = how;
     say(format, format!("\n{} ({})", set.title[0], set.key));
     let files = (set.write)(&out.join("data").join(set.key)).context("writing the parties' files")?;
     let files = files.into_iter().map(|(party, file)| Ok((PartyId::new(&party)?, file)));
     let files: Vec<(PartyId, PathBuf)> = files.collect::<anyhow::Result<_>>()?;
     let first = parse(set.jobs[0])?;
-    let (mut stage, coordinator) = Stage::start(&root.join(set.key), &first, &files, format).await?;
+    let (mut stage, coordinator) = Stage::start(&root.join(set.key), &first, &files, how).await?;
     let mut ended = Vec::new();
     for toml in set.jobs {
         let done = stage.run(toml).await?;
@@ -317,7 +319,7 @@ pub async fn run(arguments: &DemoArguments, out: &Path, format: Format) -> anyho
     );
     let mut sets = Vec::new();
     for set in &SETS {
-        sets.push(run_set(set, &root, out, format).await?);
+        sets.push(run_set(set, &root, out, (arguments.line, format)).await?);
     }
     let title = Note { en: "Anomalies in three silos".to_owned(), zh: "三方异常检测".to_owned() };
     let reports = Reports { title, sets, notes: notes() };
@@ -325,7 +327,8 @@ pub async fn run(arguments: &DemoArguments, out: &Path, format: Format) -> anyho
     write(out, "report.json", &serde_json::to_string_pretty(&reports)?)?;
     let leaks: BTreeMap<&str, _> = reports.jobs().map(|j| (j.name.as_str(), &j.leaks)).collect();
     write(out, "leak-report.json", &serde_json::to_string_pretty(&leaks)?)?;
-    let summary = show::summary(&reports, started.elapsed());
+    let mut summary = show::summary(&reports, started.elapsed());
+    summary["line"] = line_text(arguments.line).into();
     write(out, "summary.json", &serde_json::to_string_pretty(&summary)?)?;
     match format {
         Format::Json => println!("{summary}"),

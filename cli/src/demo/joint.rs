@@ -17,12 +17,12 @@ use haihe_models::{
 use haihe_protocol::{
     id::PartyId,
     job::JobSpec,
-    journal::Entry,
+    journal::{Entry, Event},
     vertical::work::{Firms, ScoredResult},
 };
 use haihe_simulations::{bundled, joint::compare, scenario::load_firms};
 
-use super::{DemoArguments, clear};
+use super::{DemoArguments, clear, say_line};
 use crate::{
     Format, audit,
     client::Operator,
@@ -37,8 +37,8 @@ use crate::{
             data::{JointReport, ScoringFacts},
         },
     },
-    show::joint as show,
-    town::{FEDERATION, PATIENCE, Process, Town},
+    show::joint::{self as show, Course},
+    town::{FEDERATION, PATIENCE, Process, Town, line::Line},
 };
 
 const JOB: &str = include_str!("../../../simulations/jobs/polish-joint.toml");
@@ -243,18 +243,33 @@ pub fn write_results(out: &Path, report: &JointReport, entries: &[Entry]) -> any
     audit::write(&out.join("journal.jsonl"), entries)
 }
 
+/// Seconds from the opening of the first exchange to the finished model.
+fn learning_seconds(entries: &[Entry]) -> anyhow::Result<f64> {
+    let (mut first, mut last) = (None, None);
+    for entry in entries {
+        match entry.event()? {
+            Event::ExchangeOpened { .. } => first = first.or(Some(entry.at)),
+            Event::JobFinished { .. } => last = Some(entry.at),
+            _ => {}
+        }
+    }
+    let (first, last) = first.zip(last).context("the journal has no finished exchanges")?;
+    Ok(last.0.saturating_sub(first.0) as f64 / 1000.0)
+}
+
 /// Starts everybody.
-async fn stage(root: &Path, data: &Path, format: Format) -> anyhow::Result<(Stage, Process)> {
+async fn stage(root: &Path, data: &Path, line: Option<Line>, format: Format) -> anyhow::Result<(Stage, Process)> {
     let spec = JobSpec::parse(JOB).map_err(|p| anyhow::anyhow!("the demo's job: {p:?}"))?;
     let files = bundled::write_polish_joint(data).context("writing the parties' files")?;
     let files = files.into_iter().map(|(party, file)| Ok((PartyId::new(&party)?, file)));
     let files: Vec<(PartyId, PathBuf)> = files.collect::<anyhow::Result<_>>()?;
     let members: Vec<_> = spec.job.parties.iter().map(|p| (p.clone(), role(p))).collect();
-    let town = Town::build_of(root, &members)?;
+    let town = Town::build_of(root, &members)?.over(line);
     let (coordinator, url) = town.start_coordinator(None)?;
     let operator = Operator::connect(&town.operator(&url)).await?;
     let mut stage = Stage { town, spec, files, participants: BTreeMap::new(), operator, format };
     stage.say(format!("coordinator listens on {url} (mutual TLS, authority made just now)"));
+    say_line(line, &|text| stage.say(text));
     for (party, file) in stage.files.clone() {
         let process = stage.town.start_participant(&party, &url, &file, &stage.spec)?;
         stage.participants.insert(party.clone(), process);
@@ -277,7 +292,7 @@ pub async fn run(arguments: &DemoArguments, out: &Path, format: Format) -> anyho
         );
     }
     fs::write(out.join("job.toml"), JOB)?;
-    let (mut stage, coordinator) = stage(&root, &out.join("data"), format).await?;
+    let (mut stage, coordinator) = stage(&root, &out.join("data"), arguments.line, format).await?;
     let learned = stage.run(JOB).await?;
     let mut report = evidence::joint::report(&learned.entries, FEDERATION, describe, notes())?;
 
@@ -309,12 +324,17 @@ pub async fn run(arguments: &DemoArguments, out: &Path, format: Format) -> anyho
     let comparison = compare(&stage.spec, &firms, &blocks)?;
     report.comparison = Some(comparison.clone());
     write_results(out, &report, &learned.entries)?;
-    let summary = show::summary(&report, &comparison, started.elapsed().as_secs_f64());
+    let course = Course {
+        seconds: started.elapsed().as_secs_f64(),
+        learning_seconds: learning_seconds(&learned.entries)?,
+        line: arguments.line,
+    };
+    let summary = show::summary(&report, &comparison, &course);
     fs::write(out.join("summary.json"), serde_json::to_string_pretty(&summary)?)?;
     match format {
         Format::Json => println!("{summary}"),
         Format::Text => {
-            print!("{}", show::tables(&report, &comparison));
+            print!("{}", show::tables(&report, &comparison, &course));
             println!("report: {}\n{:.1} s", out.join("report.html").display(), started.elapsed().as_secs_f64());
         }
     }

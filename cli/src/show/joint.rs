@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     job::bytes,
     report::joint::data::{HolderFacts, JointReport},
+    town::line::Line,
 };
 
 /// Largest difference of AUC between the joint and the pooled model that the demo accepts.
@@ -22,8 +23,18 @@ fn figures(m: &JointModel) -> Value {
     json!({"auc": f.auc, "ks": f.ks, "brier": f.brier, "columns": m.columns, "auc_standard_error": m.auc_standard_error})
 }
 
+/// How the demo ran.
+pub struct Course {
+    /// Seconds of the whole demo.
+    pub seconds: f64,
+    /// Seconds from the opening of the first exchange to the finished model.
+    pub learning_seconds: f64,
+    /// The line between every participant and the coordinator, if there was one.
+    pub line: Option<Line>,
+}
+
 /// `summary.json` of the joint demo.
-pub fn summary(report: &JointReport, comparison: &JointComparison, seconds: f64) -> Value {
+pub fn summary(report: &JointReport, comparison: &JointComparison, course: &Course) -> Value {
     let per_party = |value: &dyn Fn(&HolderFacts) -> Value| -> Map<String, Value> {
         report.holders.iter().map(|h| (h.party.to_string(), value(h))).collect()
     };
@@ -43,7 +54,9 @@ pub fn summary(report: &JointReport, comparison: &JointComparison, seconds: f64)
         "exchanges": report.exchanges.len(),
         "passes": report.result.passes.len().saturating_sub(1),
         "converged": last.map(|p| p.status),
-        "seconds": seconds,
+        "seconds": course.seconds,
+        "learning_seconds": course.learning_seconds,
+        "line": course.line.map(|line| line.to_string()),
         "job_seconds": report.seconds,
         "common_firms": report.result.common,
         "train_firms": comparison.train_firms,
@@ -118,7 +131,7 @@ fn parties(report: &JointReport) -> String {
 }
 
 /// The comparison and the parties for people.
-pub fn tables(report: &JointReport, comparison: &JointComparison) -> String {
+pub fn tables(report: &JointReport, comparison: &JointComparison, course: &Course) -> String {
     let mut text = format!(
         "firms that all have: {}, {} to learn from, {} to test with ({} bad); figures are on the latter\n{}\n",
         report.result.common,
@@ -147,6 +160,8 @@ pub fn tables(report: &JointReport, comparison: &JointComparison) -> String {
         report.result.passes.len().saturating_sub(1),
         report.seconds
     ));
+    let line = course.line.map_or_else(String::new, |line| format!(", over a line of {line} each way"));
+    text.push_str(&format!("from the first exchange to the finished model{line}: {:.1} s\n", course.learning_seconds));
     for s in &report.scorings {
         let names: Vec<&str> = s.without.iter().map(haihe_protocol::id::PartyId::as_str).collect();
         let (who, equal) = match (names.is_empty(), s.equal_to_evaluation) {

@@ -16,6 +16,7 @@ use haihe_models::firm::UnifiedSocialCreditCode;
 use haihe_protocol::{id::PartyId, job::JobSpec};
 use serde_json::Value;
 
+const LINE: &str = "finished model, over a line of 1gbit,1ms each way: ";
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn read(path: &Path) -> String {
@@ -28,7 +29,7 @@ fn the_joint_demo_equals_the_pooled_model_and_scores_without_a_party() {
     let out = folder.path().join("joint");
     let path = out.to_str().expect("a path");
     let output = Command::new(env!("CARGO_BIN_EXE_haihe"))
-        .args(["demo", "joint", "--keep", "--out", path])
+        .args(["demo", "joint", "--keep", "--line", "1gbit,1ms", "--out", path])
         .output()
         .expect("runs");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -40,10 +41,15 @@ fn the_joint_demo_equals_the_pooled_model_and_scores_without_a_party() {
     assert!(summary["max_coefficient_difference"].as_f64().expect("a difference") < 1e-3, "{summary}");
     assert_eq!((&summary["scores_bit_equal"], &summary["rows_sent"]), (&true.into(), &0.into()));
     assert_eq!(summary["common_firms"], 5528);
+    // Each exchange takes a round trip of the line, at least.
+    let (least, learning) =
+        (summary["exchanges"].as_u64().expect("exchanges") as f64 * 0.002, &summary["learning_seconds"]);
+    assert!(summary["line"] == "1gbit,1ms" && learning.as_f64().is_some_and(|s| s > least), "{summary}");
     let [with, without] = [&summary["scorings"][0], &summary["scorings"][1]];
     assert_eq!((&with["scored"], &without["without"][0]), (&5528.into(), &"core".into()));
     assert!(without["scored"].as_u64() > with["scored"].as_u64(), "firms that only core lacks are scored too");
-    for text in ["bank alone", "bank + tax", "all 3 jointly", "pooled *", "byte for byte", "scored without core"] {
+    for text in ["bank alone", "bank + tax", "all 3 jointly", "pooled *", "byte for byte", "scored without core", LINE]
+    {
         assert!(said.contains(text), "{text:?} is missing in:\n{said}");
     }
     for party in ["bank", "tax", "core"] {

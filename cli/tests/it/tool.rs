@@ -58,6 +58,9 @@ fn help_is_as_written() {
 fn wrong_usage_is_exit_code_2() {
     assert_eq!(haihe(&["job", "sumbit"]).status.code(), Some(2));
     assert_eq!(haihe(&[]).status.code(), Some(2));
+    let output = haihe(&["demo", "joint", "--line", "10mbit"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("write for example 10mbit,50ms"), "{}", text(&output.stderr));
 }
 
 #[test]

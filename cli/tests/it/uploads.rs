@@ -85,7 +85,7 @@ impl Puppet {
                     let confirmation = self.member.confirm(now(), &job, &roster).expect("confirm");
                     assert_eq!(self.link.confirm(&confirmation).await.expect("sent"), Receipt::Accepted);
                 }
-                Ask::Contribute { spec, signature, session, checkpoint } => {
+                Ask::Contribute { spec, signature, session, checkpoint, .. } => {
                     let round = Some(spec.round);
                     let proof = self.member.compare_checkpoint(&job, round, &checkpoint, session.clone());
                     assert_eq!(proof.expect("a checkpoint"), None, "nothing was pinned before the first round");

@@ -12,7 +12,7 @@ use std::{
 
 use haihe_cli::{client::Operator, town::Town};
 use haihe_participant::{
-    link::{Address, Ask, Directives, Link, LinkError, Receipt},
+    link::{Address, Ask, Directives, EarlyLetters, Extension, Link, LinkError, Receipt},
     member::{Due, Identity, Member, Offer, SessionParts},
     vault::MemoryVault,
 };
@@ -25,6 +25,7 @@ use haihe_protocol::{
     vertical::{exchange::ParcelHead, work::Firms},
 };
 use haihe_simulations::simulation::steps::{Echo, Steps as _};
+use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -123,6 +124,9 @@ struct Puppet {
     firms: Firms,
     /// Uploads to break off once, half-way.
     breaks: bool,
+    /// Asks for the letters of an exchange before its own parcel, and takes the proofs that are sent along.
+    early: bool,
+    asked: Option<EarlyLetters>,
     parcels: u64,
 }
 
@@ -154,6 +158,8 @@ impl Puppet {
             echo,
             firms: Firms { keys: Vec::new(), table },
             breaks: false,
+            early: false,
+            asked: None,
             parcels: 0,
         }
     }
@@ -165,23 +171,12 @@ impl Puppet {
             let next = tokio::time::timeout(LIMIT, directives.next()).await;
             let (job, ask) = next.expect("a directive in time").expect("a stream").expect("not ended");
             match ask {
-                Ask::Offer { toml, opened, .. } => {
-                    let own = self.party.as_str().bytes().next().expect("a name");
-                    let secrets = [[own; 32], [own + 1; 32], [own + 2; 32]];
-                    let offer = Offer { toml: &toml, opened, by: "pilot-operator" };
-                    let join = self.member.join(now(), &job, offer, 1, secrets).expect("join");
-                    assert_eq!(self.link.join(&join).await.expect("sent"), Receipt::Accepted);
-                }
-                Ask::Roster(roster) => {
-                    let confirmation = self.member.confirm(now(), &job, &roster).expect("confirm");
-                    assert_eq!(self.link.confirm(&confirmation).await.expect("sent"), Receipt::Accepted);
-                }
-                Ask::Exchange { round, previous, parcels, session, checkpoint } => {
-                    self.pin(&job, Some(round), &checkpoint, session.clone()).await;
+                Ask::Exchange { round, previous, parcels, session, checkpoint, extends } => {
+                    self.pin(&job, Some(round), (&checkpoint, extends), session.clone()).await;
                     self.exchange(&job, round, &previous, parcels, session).await;
                 }
-                Ask::Closed { outcome, checkpoint, session, parcels } => {
-                    self.pin(&job, None, &checkpoint, session).await;
+                Ask::Closed { outcome, checkpoint, extends, session, parcels } => {
+                    self.pin(&job, None, (&checkpoint, extends), session).await;
                     let result = outcome.map(|(json, transcript)| {
                         self.member.check_parcels(&job, &json, &transcript, parcels).expect("the result is signed");
                         self.member.close(now(), &job, Ok(transcript)).expect("closed");
@@ -190,16 +185,56 @@ impl Puppet {
                     let kept = self.member.kept(&job).expect("a vault").unwrap_or_default();
                     return (self.party, result, kept);
                 }
-                _ => {}
+                other => self.enter(&job, other).await,
             }
         }
     }
 
-    async fn pin(&mut self, job: &JobId, round: Option<u64>, checkpoint: &str, session: Option<SessionParts>) {
+    /// Joins, and confirms the roster.
+    async fn enter(&mut self, job: &JobId, ask: Ask) {
+        match ask {
+            Ask::Offer { toml, opened, .. } => {
+                let own = self.party.as_str().bytes().next().expect("a name");
+                let secrets = [[own; 32], [own + 1; 32], [own + 2; 32]];
+                let offer = Offer { toml: &toml, opened, by: "pilot-operator" };
+                let join = self.member.join(now(), job, offer, 1, secrets).expect("join");
+                assert_eq!(self.link.join(&join).await.expect("sent"), Receipt::Accepted);
+            }
+            Ask::Roster(roster) => {
+                let confirmation = self.member.confirm(now(), job, &roster).expect("confirm");
+                assert_eq!(self.link.confirm(&confirmation).await.expect("sent"), Receipt::Accepted);
+            }
+            _ => {}
+        }
+    }
+
+    /// Follows directives until the first exchange is open.
+    async fn until_asked(mut self) -> (Self, JobId) {
+        let mut directives: Directives = self.link.follow().await.expect("stream");
+        loop {
+            let next = tokio::time::timeout(LIMIT, directives.next()).await;
+            let (job, ask) = next.expect("a directive in time").expect("a stream").expect("not ended");
+            if matches!(ask, Ask::Exchange { .. }) {
+                return (self, job);
+            }
+            self.enter(&job, ask).await;
+        }
+    }
+
+    async fn pin(
+        &mut self,
+        job: &JobId,
+        round: Option<u64>,
+        (checkpoint, extends): (&str, Option<Extension>),
+        session: Option<SessionParts>,
+    ) {
         let sizes = self.member.compare_checkpoint(job, round, checkpoint, session).expect("a checkpoint");
-        let proof = match sizes {
-            Some((old, new)) => self.link.consistency(job, old, new).await.expect("a proof"),
-            None => None,
+        let sent = extends.filter(|extends| Some(extends.old_size) == sizes.map(|(old, _)| old));
+        assert_eq!(sent.is_some(), sizes.is_some(), "the proof that is needed came along");
+        let proof = match (sizes, sent) {
+            (Some(_), Some(sent)) if self.early => Some(sent.proof),
+            (Some((old, new)), _) => self.link.consistency(job, old, new).await.expect("a proof"),
+            (None, _) => None,
         };
         self.member.pin(now(), job, round, checkpoint, proof.as_ref()).expect("pinned");
     }
@@ -216,7 +251,10 @@ impl Puppet {
             Due::Send(head) => *head,
             Due::Take(taking) => {
                 let announced = taking.letters(&self.party);
-                let letters = self.link.letters(job, taking.letters_of(), &announced).await.expect("letters");
+                let letters = match self.asked.take() {
+                    Some(asked) => asked.read(&announced).await.expect("letters that were asked for early"),
+                    None => self.link.letters(job, taking.letters_of(), &announced).await.expect("letters"),
+                };
                 let (echo, firms) = (&self.echo, &self.firms);
                 let step = |work, spec: &_, place: &_, inbox: &_| echo.step(work, spec, place, inbox, firms);
                 self.member.take(now(), job, *taking, letters, step).expect("a step")
@@ -228,7 +266,15 @@ impl Puppet {
         if self.breaks && !letters.is_empty() {
             self.broken(&head, &letters).await;
         }
-        let sent = self.link.parcel(&head, Box::new(Cursor::new(letters))).await.expect("sent");
+        let letters = Box::new(Cursor::new(letters));
+        let sent = if self.early {
+            self.asked = self.link.early_letters(job, round);
+            assert_eq!(self.asked.as_ref().map(EarlyLetters::round), Some(round));
+            self.link.new_parcel(&head, letters).await
+        } else {
+            self.link.parcel(&head, letters).await
+        };
+        let sent = sent.expect("sent");
         assert_eq!(sent, Receipt::Accepted, "{} in exchange {round}", self.party);
         // Word for word once more, as after a crash.
         let letters = self.member.letters(job, &head).expect("spooled");
@@ -258,6 +304,8 @@ async fn letters_of_many_chunks_reach_their_receivers() {
     let mut puppets: Vec<Puppet> =
         stage.spec.job.parties.iter().map(|p| Puppet::new(&stage, p, &url, echo.clone())).collect();
     puppets[1].breaks = true;
+    puppets[0].early = true;
+    puppets[2].early = true;
     let playing: Vec<_> = puppets.into_iter().map(|p| tokio::spawn(p.play())).collect();
     for played in playing {
         let (party, result, kept) = played.await.expect("no panic");
@@ -275,8 +323,66 @@ async fn letters_of_many_chunks_reach_their_receivers() {
     assert_eq!(left, 0, "no letter is left");
 }
 
+fn code<T>(answer: Result<T, LinkError>) -> Option<tonic::Code> {
+    match answer {
+        Err(LinkError::Status { status, .. }) => Some(status.code()),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_letters_hears_when_there_will_be_none() {
+    let stage = Stage::new();
+    let (coordinator, url) = stage.town.start_coordinator(None).expect("coordinator starts");
+    let waiting = |puppets: &[Puppet], job: JobId| {
+        let questions = puppets.iter().map(|p| p.link.early_letters(&job, 1).expect("few questions are open"));
+        let read = |early: EarlyLetters| tokio::spawn(async move { early.read(&[(0, 0, 1)]).await });
+        questions.map(read).collect::<Vec<_>>()
+    };
+    let enter = async || {
+        let id = stage.operator(&url).await.submit(JOB.to_owned()).await.expect("submitted").job_id;
+        let mut puppets = Vec::new();
+        let all = stage.spec.job.parties.iter().map(|p| Puppet::new(&stage, p, &url, Echo::new(3)));
+        for entered in all.map(|p| tokio::spawn(p.until_asked())).collect::<Vec<_>>() {
+            puppets.push(entered.await.expect("no panic"));
+        }
+        let job = puppets[0].1;
+        assert_eq!(job.to_string(), id);
+        (puppets.into_iter().map(|(puppet, _)| puppet).collect::<Vec<_>>(), job)
+    };
+
+    let (puppets, job) = enter().await;
+    // Only the open exchange is waited for.
+    let later = puppets[0].link.early_letters(&job, 2).expect("few questions are open");
+    assert_eq!(code(later.read(&[(0, 0, 1)]).await), Some(tonic::Code::NotFound));
+    assert_eq!(code(puppets[0].link.letters(&job, 1, &[(0, 0, 1)]).await), Some(tonic::Code::NotFound));
+    // More questions than may be open at once are not asked.
+    let open: Vec<_> = (0..20).map_while(|_| puppets[1].link.early_letters(&job, 1)).collect();
+    assert_eq!(open.len(), 8);
+    drop(open);
+    let questions = waiting(&puppets, job);
+    stage.operator(&url).await.cancel(&job.to_string(), "enough".to_owned()).await.expect("cancelled");
+    for question in questions {
+        assert_eq!(code(question.await.expect("no panic")), Some(tonic::Code::NotFound));
+    }
+
+    let (puppets, job) = enter().await;
+    let questions = waiting(&puppets, job);
+    coordinator.stop().expect("nobody who waits keeps the coordinator up");
+    for question in questions {
+        let code = code(question.await.expect("no panic"));
+        assert!(code.is_some_and(|code| code != tonic::Code::NotFound), "{code:?}");
+    }
+}
+
 /// A participant's program, which does not outlive us.
 struct Program(Child);
+
+impl Program {
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("signalled");
+    }
+}
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -323,6 +429,14 @@ fn wait_for(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
+fn wait_for_line(log: &Path, text: &str) {
+    let since = Instant::now();
+    while !fs::read_to_string(log).unwrap_or_default().contains(text) {
+        assert!(since.elapsed() < LIMIT, "{text:?} does not appear in {}", log.display());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_programs_finish_a_job_although_one_is_killed() {
     let stage = Stage::new();
@@ -347,4 +461,43 @@ async fn the_programs_finish_a_job_although_one_is_killed() {
         assert!(folder.join("checkpoint.txt").exists(), "{party}");
     }
     assert!(stage.folder.path().exists());
+}
+
+/// Waits until the job waits for `party` and for nobody else.
+async fn wait_for_only(stage: &Stage, url: &str, job: &str, party: &str) {
+    let since = Instant::now();
+    loop {
+        let status = stage.operator(url).await.status(job).await.expect("a status");
+        let others = stage.spec.job.parties.iter().filter(|p| p.as_str() != party);
+        if status.detail.contains(party) && others.clone().all(|p| !status.detail.contains(p.as_str())) {
+            return;
+        }
+        assert!(since.elapsed() < LIMIT, "the job does not come to wait for {party} alone: {status:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_programs_finish_a_job_although_those_who_wait_for_letters_are_cut_off() {
+    let stage = Stage::new();
+    let (coordinator, url) = stage.town.start_coordinator(None).expect("coordinator starts");
+    let mut running: Vec<Program> = stage.spec.job.parties.iter().map(|p| start(&stage, p, &url)).collect();
+    let job = stage.operator(&url).await.submit(JOB.to_owned()).await.expect("submitted").job_id;
+    wait_for(&stage.town.folder("core").join("state/vault").join(&job).join("exchange.json"));
+    // From here on the exchange stays open: the two others have sent their parcels and wait for letters.
+    running[1].signal(Signal::STOP);
+    wait_for_only(&stage, &url, &job, "core").await;
+    drop(running.pop());
+    running.push(start(&stage, &stage.spec.job.parties[2], &url));
+    wait_for_line(&stage.town.folder("tax").join("log"), "connected");
+    coordinator.stop().expect("nobody who waits keeps the coordinator up");
+    let (_coordinator, url) = stage.town.start_coordinator(Some(&url)).expect("coordinator starts again");
+    wait_for_only(&stage, &url, &job, "core").await;
+    running[1].signal(Signal::CONT);
+    let status = stage.ended(&url, &job).await;
+    assert_eq!(status.phase, "finished", "{status:?}");
+    assert_eq!(status.rejected, 0, "{status:?}");
+    for party in &stage.spec.job.parties {
+        wait_for(&stage.town.folder(party.as_str()).join("state/results").join(&job).join("result.json"));
+    }
 }

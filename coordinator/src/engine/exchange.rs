@@ -88,7 +88,7 @@ impl Engine {
             // Accepted while the bytes came in: nothing of it is touched; the decision compares the two.
             return Ok(Command::Parcel(upload.head));
         }
-        if self.job.expected_parcel(&self.round_head).is_none_or(|e| e.round != round) {
+        if !self.is_open(round) {
             // Closed while the bytes came in: the decision counts it as late.
             blobs.remove(&upload.key)?;
             return Ok(Command::Parcel(upload.head));
@@ -105,6 +105,11 @@ impl Engine {
             }
             Err(other) => Err(other),
         }
+    }
+
+    /// True if parcels of exchange `round` are still taken.
+    pub fn is_open(&self, round: u64) -> bool {
+        self.job.expected_parcel(&self.round_head).is_some_and(|expected| expected.round == round)
     }
 
     /// Where the letters for `party` in exchange `round` are, by sender and letter; `None` if that is not the last closed

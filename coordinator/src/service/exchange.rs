@@ -5,6 +5,11 @@ use std::io::Read as _;
 use super::*;
 use crate::engine::LetterBlob;
 
+/// How long a party may wait for an exchange to close before it has to ask again.
+const HELD: Duration = Duration::from_secs(900);
+
+type Parts = mpsc::Sender<Result<v1::LetterPart, Status>>;
+
 impl Service {
     /// Receives a parcel, from where an earlier attempt broke off.
     pub(super) async fn receive_parcel(
@@ -34,23 +39,35 @@ impl Service {
         self.not_begun(engine, party, round, refused).await
     }
 
-    /// Sends the letters for `party` in the last closed exchange; at most two chunks are in memory.
+    /// Sends the letters for `party` in the last closed exchange, or in the open one as soon as it closes, if the party waits
+    /// for them; at most two chunks are in memory.
     pub(super) async fn letters(
         &self,
         party: &PartyId,
         m: v1::LettersRequest,
     ) -> Result<Response<BoxStream<v1::LetterPart>>, Status> {
         let engine = self.host.job(&wire::job(&m.job_id)?).await.map_err(status)?;
+        // Before the state is looked at: no change is missed.
+        let changed = self.host.watch();
         let letters = {
             let engine = engine.lock().await;
             if !engine.job().is_member(party) {
                 return Err(Status::permission_denied("letters are for the parties of the session only"));
             }
-            engine.letters_for(party, m.round)
+            match m.wait && engine.is_open(m.round) {
+                true => None,
+                false => Some(closed_letters(&engine, party, m.round)?),
+            }
         };
-        let closed = || Status::not_found(format!("exchange {} is not the last closed one", m.round));
-        let letters = letters.ok_or_else(closed)?;
         let (to, from) = mpsc::channel(2);
+        match letters {
+            Some(letters) => self.send_letters(letters, to),
+            None => drop(tokio::spawn(self.clone().hold_letters(engine, party.clone(), m.round, changed, to))),
+        }
+        Ok(Response::new(Box::pin(ReceiverStream::new(from))))
+    }
+
+    fn send_letters(&self, letters: Vec<LetterBlob>, to: Parts) {
         let blobs = self.host.blobs().clone();
         tokio::task::spawn_blocking(move || {
             for letter in letters {
@@ -61,16 +78,56 @@ impl Service {
                 }
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(from))))
+    }
+
+    /// Sends the letters of an open exchange when it closes. Ends early when nobody listens any more.
+    async fn hold_letters(
+        self,
+        engine: Arc<Mutex<Engine>>,
+        party: PartyId,
+        round: u64,
+        mut changed: watch::Receiver<u64>,
+        to: Parts,
+    ) {
+        let mut stop = self.stop.clone();
+        let late = tokio::time::sleep(HELD);
+        tokio::pin!(late);
+        let waited = loop {
+            tokio::select! {
+                _ = changed.changed() => {}
+                () = &mut late => {
+                    let seconds = HELD.as_secs();
+                    let text = format!("exchange {round} did not close within {seconds} s; ask again when it has");
+                    break Err(Status::deadline_exceeded(text));
+                }
+                _ = stop.changed() => {
+                    break Err(Status::unavailable("the coordinator is shutting down; ask again when it is back"));
+                }
+                () = to.closed() => return,
+            }
+            let engine = engine.lock().await;
+            if !engine.is_open(round) {
+                break closed_letters(&engine, &party, round);
+            }
+        };
+        match waited {
+            Ok(letters) => self.send_letters(letters, to),
+            Err(status) => drop(to.send(Err(status)).await),
+        }
     }
 }
 
+/// The letters for `party` in `round`, which must be the last closed exchange.
+fn closed_letters(engine: &Engine, party: &PartyId, round: u64) -> Result<Vec<LetterBlob>, Status> {
+    if engine.job().is_over() {
+        return Err(Status::not_found("the job is over; letters of its last exchange are delivered to nobody"));
+    }
+    let closed = || Status::not_found(format!("exchange {round} is not the last closed one"));
+    engine.letters_for(party, round).ok_or_else(closed)
+}
+
 /// Sends one letter in chunks; an empty body still makes one part. Ends early when nobody listens.
-fn send_letter(
-    letter: &LetterBlob,
-    blobs: &dyn Blobs,
-    to: &mpsc::Sender<Result<v1::LetterPart, Status>>,
-) -> std::io::Result<()> {
+fn send_letter(letter: &LetterBlob, blobs: &dyn Blobs, to: &Parts) -> std::io::Result<()> {
     let mut body = letter.open(blobs)?;
     let mut left = letter.bytes;
     loop {

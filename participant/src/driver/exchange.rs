@@ -9,7 +9,7 @@ use haihe_protocol::vertical::{
 };
 
 use super::*;
-use crate::member::{Due, Taking};
+use crate::member::{Due, ReceivedLetter, Taking};
 
 /// Progress is told no more often than this.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -38,12 +38,17 @@ impl Worker {
         parcels: Vec<ParcelHead>,
         session: Option<SessionParts>,
     ) -> Result<(), StepError> {
-        let head = match self.member.exchange(now(), &self.job, round, previous, parcels, session)? {
-            Due::Send(head) => *head,
-            Due::Take(taking) => self.take(round, *taking).await?,
+        let (head, new) = match self.member.exchange(now(), &self.job, round, previous, parcels, session)? {
+            Due::Send(head) => (*head, false),
+            Due::Take(taking) => (self.take(round, *taking).await?, true),
         };
+        // Whoever is done hears of no more letters.
+        self.early = if head.announcement.done { None } else { self.link.early_letters(&self.job, round) };
         let letters = self.member.letters(&self.job, &head)?;
-        let receipt = self.link.parcel(&head, letters).await?;
+        let receipt = match new {
+            true => self.link.new_parcel(&head, letters).await?,
+            false => self.link.parcel(&head, letters).await?,
+        };
         self.told(&format!("exchange {round}: sent {} bytes ({})", head.bytes(), head.announcement.phase), &receipt);
         Ok(())
     }
@@ -51,7 +56,7 @@ impl Worker {
     async fn take(&mut self, round: u64, taking: Taking) -> Result<ParcelHead, StepError> {
         self.ensure_data().await?;
         let announced = taking.letters(self.participant.party());
-        let letters = self.link.letters(&self.job, taking.letters_of(), &announced).await?;
+        let letters = self.letters(taking.letters_of(), &announced).await?;
         let Some(Data::Firms(firms)) = &self.loaded else { return Err(StepError::NoFirms) };
         let (member, job) = (&mut self.member, &self.job);
         let mut progress = Progress { job: job.short(), round, told: Instant::now() };
@@ -63,11 +68,24 @@ impl Worker {
         Ok(head)
     }
 
+    /// The letters of a closed exchange: those that were asked for when it was open, or asked for now.
+    async fn letters(&mut self, round: u64, announced: &[(u32, u32, u64)]) -> Result<Vec<ReceivedLetter>, StepError> {
+        if let Some(early) = self.early.take().filter(|early| early.round() == round) {
+            match early.read(announced).await {
+                Ok(letters) => return Ok(letters),
+                Err(error) => {
+                    tracing::debug!(job = %self.job.short(), %error, "exchange {round}: asking for the letters again")
+                }
+            }
+        }
+        Ok(self.link.letters(&self.job, round, announced).await?)
+    }
+
     /// Keeps the result of a vertical job if it is the one that the label holder signed.
     pub(super) async fn checked_parcels(
         &mut self,
         (json, transcript): (&str, &Digest),
-        checkpoint: &str,
+        checkpoint: (&str, Option<Extension>),
         session: Option<SessionParts>,
         parcels: Vec<ParcelHead>,
     ) -> Result<(), StepError> {
