@@ -328,7 +328,7 @@ fn one_firm_and_a_table_score_to_the_same_bits() {
     let plain = Encoder::standardise(&features, &train).expect("rows exist");
     assert_eq!(plain.names(), ["turn"]);
     assert_eq!(
-        plain.dropped.iter().map(|d| d.reason).collect::<Vec<_>>(),
+        plain.dropped.iter().map(|d| d.reason.clone()).collect::<Vec<_>>(),
         [DropReason::Categorical, DropReason::Constant]
     );
     let rows: Vec<usize> = (0..3000).collect();

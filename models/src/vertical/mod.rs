@@ -36,9 +36,10 @@ pub mod minibatch;
 pub mod passes;
 pub mod pooled;
 pub mod score;
+pub mod selection;
 pub mod woe;
 
-pub use encoding::{Encoded, Encoder, Encoding};
+pub use encoding::{ColumnEncoder, Encoded, Encoder, Encoding};
 pub use feature_holder::{Direction, FeatureHolder};
 pub use label_holder::LabelHolder;
 pub use passes::{Combination, Pass, SolverOptions, Status};
@@ -190,7 +191,7 @@ pub struct Dropped {
 }
 
 /// Why a column takes no part.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
     /// The same value in all training rows, after missing values are filled and the tails clipped.
@@ -203,6 +204,18 @@ pub enum DropReason {
     LowInformation {
         /// The information value found.
         iv: f64,
+    },
+    /// It says what a column of the same party with more information says.
+    Correlated {
+        /// That column.
+        with: String,
+        /// Correlation of the encoded values over the training rows.
+        correlation: f64,
+    },
+    /// Its coefficient contradicted its weight of evidence when the fit was reviewed.
+    WrongSign {
+        /// The coefficient, log-odds of bad.
+        coefficient: f64,
     },
 }
 
