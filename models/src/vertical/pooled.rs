@@ -99,8 +99,8 @@ pub fn federate_selected(
         let combination = label.combination();
         features.iter_mut().try_for_each(|f| f.apply(&combination))?;
         let last = &passes[passes.len() - 1];
-        let (mut ends, at) = (last.status != Status::Continue || holders.is_empty(), last.pass);
-        if reviews && (label.review_is_due(last) || holders.is_empty()) {
+        let (mut ends, at) = (last.status != Status::Continue, last.pass);
+        if reviews && label.review_is_due(last) {
             let reviewed = review(&mut label, &mut features, &mut kept)?;
             if reviewed.dropped.iter().sum::<usize>() > 0 {
                 dropped.push((at, reviewed.dropped));
@@ -117,7 +117,7 @@ pub fn federate_selected(
         let coefficients = coefficients.map(<[f64]>::to_vec).collect();
         let fitted = Fitted { intercept: label.intercept(), coefficients, passes: passes.clone() };
         watch(&fitted);
-        if ends || holders.is_empty() {
+        if ends {
             return Ok(Selected { fitted, kept, dropped });
         }
         let residuals = quantise_residuals(&label.residuals(), bits);

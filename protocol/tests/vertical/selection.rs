@@ -113,6 +113,13 @@ fn no_column_contradicts_and_the_rest_is_the_pooled_fit() {
         let result = result(&run);
         println!("{widths:?}: {} passes, {:?}, {:?}", result.passes.len() - 1, result.reviews, result.columns);
         assert_eq!(result.contradicting, Some(0));
+        // A review costs two exchanges, and the first direction of a refit none.
+        let (passes, reviews) = (result.passes.len() as u64 - 1, result.reviews.len() as u64);
+        let refits = result.reviews.iter().filter(|r| r.refit).count() as u64;
+        let aligned = 2 * widths.len() as u64 + 1;
+        assert_eq!(run.exchanges, aligned + 2 + 2 + 4 * (passes - refits) + 2 * reviews + 1);
+        let asks = run.said.iter().filter(|said| said[0].announcement.phase.contains("loss")).count() as u64;
+        assert_eq!(asks, passes - refits + reviews);
         let total: u32 = result.reviews.iter().map(|r| r.dropped).sum();
         assert!(total as usize >= widths.len() && result.reviews.iter().any(|r| r.refit), "{:?}", result.reviews);
         assert_eq!(result.reviews.last().map(|r| r.dropped), Some(0), "the last one finds nothing");
