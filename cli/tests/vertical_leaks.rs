@@ -119,6 +119,7 @@ fn counted(seen: &Seen, spec: &JobSpec) -> BTreeMap<&'static str, u64> {
             (p, _) if p.ends_with("products") => "Products",
             (p, _) if p.ends_with("products decrypted") => "Opened",
             (p, _) if p.ends_with("direction") => "Masked",
+            (p, _) if p.ends_with("review") => "Reviewed",
             (p, _) if p.contains("loss") => "Ask",
             _ => "nothing",
         };

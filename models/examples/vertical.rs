@@ -7,8 +7,9 @@ use haihe_models::metrics::Ranking;
 use haihe_models::table::{Column, ColumnKind, ColumnSpec};
 use haihe_models::vertical::attack::{reconstruct, spanned};
 use haihe_models::vertical::minibatch::MinibatchOptions;
-use haihe_models::vertical::pooled::{Fitted, federate, federate_batches, fit};
+use haihe_models::vertical::pooled::{Fitted, Selected, federate, federate_batches, federate_selected, fit};
 use haihe_models::vertical::score::Block;
+use haihe_models::vertical::selection::{by_correlation, contradicting};
 use haihe_models::vertical::woe::{WoeOptions, final_columns, fine_columns, merge};
 use haihe_models::vertical::{
     Direction, Encoded, Encoder, FeatureHolder, Features, LabelHolder, SolverOptions, Status, gradient_from_products,
@@ -288,6 +289,10 @@ fn main() -> Result<()> {
     let only = std::env::args().nth(3).unwrap_or_default();
     for (name, files) in sets.into_iter().filter(|(name, _)| name.contains(&only)) {
         let data = load(&files)?;
+        if mode == "selection" {
+            select(&data, &solver)?;
+            continue;
+        }
         println!("{name}: {} training rows, {} test rows", data.train.len(), data.test.len());
         if mode == "options" {
             options(&data, &solver)?;
@@ -344,6 +349,81 @@ fn options(data: &Data, solver: &SolverOptions) -> Result<()> {
         "free, chi-square 0".to_owned(),
         WoeOptions { shape: Shape::Free, min_chi_square: 0.0, max_bins: 20, ..base.clone() },
     )
+}
+
+struct Trial {
+    auc: f64,
+    ks: f64,
+    columns: usize,
+    left: usize,
+    passes: usize,
+    refits: Vec<(usize, Vec<usize>)>,
+    distance: f64,
+}
+
+fn trial(
+    data: &Data,
+    train: &[usize],
+    test: &[usize],
+    woe: &WoeOptions,
+    solver: &SolverOptions,
+    most: f64,
+    positive: bool,
+) -> Result<Trial> {
+    let parties: Vec<usize> = (0..data.parties.len()).collect();
+    let mut encoders = encoders(data, &parties, train, Some(woe), &mut Cost::default())?;
+    let bad: Vec<bool> = train.iter().map(|&r| data.bad[r]).collect();
+    for (p, e) in encoders.iter_mut().enumerate() {
+        let x = e.encode(&data.parties[p].1, train)?;
+        *e = by_correlation(e.clone(), &x, most)?;
+    }
+    let parts: Vec<Encoded> =
+        parties.iter().zip(&encoders).map(|(&p, e)| Ok(e.encode(&data.parties[p].1, train)?)).collect::<Result<_>>()?;
+    let all: Vec<&Encoded> = parts.iter().collect();
+    let Selected { fitted: joint, kept: keeps, dropped } =
+        federate_selected(all[0], &all[1..], &bad, solver, 16, positive, |_| {})?;
+    let kept: Vec<Encoded> = parts.iter().zip(&keeps).map(|(p, k)| p.narrowed(k)).collect();
+    let twin = fit(&kept.iter().collect::<Vec<_>>(), &bad, solver)?;
+    let mut totals = vec![0i64; test.len()];
+    for &p in &parties {
+        let mut encoder = encoders[p].clone();
+        encoder.columns = keeps[p].iter().map(|j| encoder.columns[*j].clone()).collect();
+        let intercept = if p == 0 { joint.intercept } else { 0.0 };
+        let features = &data.parties[p].1;
+        let block = Block::new(&encoder, &joint.coefficients[p], intercept, features, train)?;
+        totals.iter_mut().zip(block.partials(features, test)?).for_each(|(t, p)| *t += p);
+    }
+    let bad: Vec<bool> = test.iter().map(|&r| data.bad[r]).collect();
+    let scores: Vec<f64> = totals.iter().map(|&t| -log_odds(t)).collect();
+    let ranking = Ranking::of_rows(&scores, &bad)?;
+    Ok(Trial {
+        auc: ranking.auc,
+        ks: ranking.ks,
+        columns: keeps.iter().map(Vec::len).sum(),
+        left: joint.coefficients.iter().map(|w| contradicting(w)).sum(),
+        passes: joint.passes.len() - 1,
+        refits: dropped,
+        distance: joint.distance(&twin),
+    })
+}
+
+fn select(data: &Data, solver: &SolverOptions) -> Result<()> {
+    let woe = WoeOptions::default();
+    for most in [1.0, 0.95, 0.9, 0.8, 0.75, 0.6] {
+        for positive in [false, true] {
+            let mut cv = 0.0;
+            for fold in 0..5 {
+                let (test, train): (Vec<usize>, Vec<usize>) = data.train.iter().partition(|&&r| data.fold[r] == fold);
+                cv += trial(data, &train, &test, &woe, solver, most, positive)?.auc / 5.0;
+            }
+            let s = trial(data, &data.train, &data.test, &woe, solver, most, positive)?;
+            println!(
+                "  corr {most:<4} positive {positive:<5}: CV {cv:.4} | test {:.4} KS {:.4} | columns {:>2}, {} contradict | passes {} refits {:?} | off {:.1e}",
+                s.auc, s.ks, s.columns, s.left, s.passes, s.refits, s.distance
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Batch by batch, standardised.

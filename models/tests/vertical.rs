@@ -7,8 +7,9 @@ use haihe_models::table::{Column, ColumnKind, ColumnSpec};
 use haihe_models::vertical::attack::{reconstruct, spanned};
 use haihe_models::vertical::label_holder::LabelState;
 use haihe_models::vertical::minibatch::MinibatchOptions;
-use haihe_models::vertical::pooled::{Fitted, federate, federate_batches, fit};
+use haihe_models::vertical::pooled::{Fitted, federate, federate_batches, federate_selected, fit};
 use haihe_models::vertical::score::{Block, points, probability_of_default, total};
+use haihe_models::vertical::selection::{CONTRADICTION, SelectionOptions, by_correlation, contradicting, review};
 use haihe_models::vertical::woe::{FineColumn, WoeOptions, final_columns, fine_columns, merge};
 use haihe_models::vertical::{
     Direction, DropReason, Encoded, Encoder, FeatureHolder, Features, LabelHolder, SolverOptions, Status,
@@ -328,7 +329,7 @@ fn one_firm_and_a_table_score_to_the_same_bits() {
     let plain = Encoder::standardise(&features, &train).expect("rows exist");
     assert_eq!(plain.names(), ["turn"]);
     assert_eq!(
-        plain.dropped.iter().map(|d| d.reason).collect::<Vec<_>>(),
+        plain.dropped.iter().map(|d| d.reason.clone()).collect::<Vec<_>>(),
         [DropReason::Categorical, DropReason::Constant]
     );
     let rows: Vec<usize> = (0..3000).collect();
@@ -415,4 +416,135 @@ fn as_many_passes_as_columns_give_a_sole_holder_away_and_two_holders_less() {
     assert!(spanned(&received, &columns).relative_error > 0.3);
     let mut holder = FeatureHolder::new(columns, 1.0).expect("columns").with_most_directions(0);
     assert!(matches!(holder.direct(&[0.0; 4]), Err(VerticalError::Budget { most: 0 })));
+}
+
+/// Columns of weights of evidence: a high value is good. The last of each part but the first says what the part's first says,
+/// less well, so that its coefficient contradicts; the outcomes depend on all.
+fn suppressed(seed: u64, rows: usize, widths: &[usize]) -> (Vec<Encoded>, Vec<bool>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut normal = move || (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
+    let (mut parts, mut z) = (Vec::new(), vec![-1.0; rows]);
+    for &width in widths {
+        let mut columns: Vec<Vec<f64>> = Vec::new();
+        for j in 0..width {
+            let twin = (j > 0 && j + 1 == width).then(|| columns[0].clone());
+            let column: Vec<f64> =
+                (0..rows).map(|r| twin.as_ref().map_or(normal(), |t| t[r] + 0.5 * normal())).collect();
+            let effect = if twin.is_some() { 0.5 } else { -1.0 };
+            z.iter_mut().zip(&column).for_each(|(z, x)| *z += effect * x);
+            columns.push(column);
+        }
+        let fixed = |c: &Vec<f64>| c.iter().map(|x| (x * 4096.0) as i32).collect();
+        parts.push(Encoded::new(rows, columns.iter().map(fixed).collect()).expect("values are in range"));
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 1);
+    let bad = z.iter().map(|z| rng.random::<f64>() < 1.0 / (1.0 + (-z).exp())).collect();
+    (parts, bad)
+}
+
+#[test]
+fn of_two_columns_that_say_the_same_the_weaker_is_left_out() {
+    let rows = 3000;
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let strong: Vec<f64> = (0..rows).map(|_| rng.random_range(-2.0..2.0)).collect();
+    let weak: Vec<f64> = strong.iter().map(|x| -x + 0.3 * rng.random_range(-1.0..1.0)).collect();
+    let other: Vec<f64> = (0..rows).map(|_| rng.random_range(-2.0..2.0)).collect();
+    let bad: Vec<bool> =
+        (0..rows).map(|r| rng.random::<f64>() < 1.0 / (1.0 + (-(strong[r] + 0.5 * other[r] - 1.0)).exp())).collect();
+    let spec = |name: &str| ColumnSpec { name: name.to_owned(), kind: ColumnKind::Numeric };
+    let columns = [weak, strong, other].map(Column::Numeric).to_vec();
+    let features = Features::new(["weak", "strong", "other"].map(spec).to_vec(), columns, rows).expect("columns");
+    let (train, options) = ((0..rows).collect::<Vec<_>>(), WoeOptions::default());
+    let fine = fine_columns(&features, &train, &options).expect("options");
+    let counted: Vec<FineColumn> = fine.iter().map(|f| f.counted(f.bads(&bad))).collect();
+    let merged = merge(&counted, &bad, &options).expect("honest counts");
+    let encoder = final_columns(&fine, &merged, &options).expect("honest answer");
+    let encoded = encoder.encode(&features, &train).expect("the columns are there");
+    assert_eq!(by_correlation(encoder.clone(), &encoded, 1.0), Ok(encoder.clone()), "off");
+    assert_eq!(by_correlation(encoder.clone(), &encoded, 0.999).expect("fits").names().len(), 3);
+    let selected = by_correlation(encoder.clone(), &encoded, 0.75).expect("fits");
+    assert_eq!(selected.names(), ["strong", "other"]);
+    match &selected.dropped[0].reason {
+        DropReason::Correlated { with, correlation } => assert!(with == "strong" && *correlation > 0.75),
+        other => panic!("{other:?}"),
+    }
+    // Equals: the first of the job stays.
+    let twins = Encoded::new(rows, vec![encoded.column(1).to_vec(); 3]).expect("in range");
+    let mut same = encoder.clone();
+    same.columns = vec![encoder.columns[1].clone(); 3];
+    assert_eq!(by_correlation(same, &twins, 0.9).expect("fits").names(), ["strong"]);
+    assert!(by_correlation(encoder, &twins.narrowed(&[0]), 0.9).is_err(), "other columns");
+    let range = |c| SelectionOptions { max_correlation: Some(c), require_positive: None }.validate();
+    assert!(range(0.0).is_err() && range(1.1).is_err() && range(f64::NAN).is_err() && range(1.0).is_ok());
+}
+
+#[test]
+fn a_review_is_backward_elimination() {
+    let (parts, bad) = suppressed(21, 1500, &[5]);
+    let twin = fit(&[&parts[0]], &bad, &SolverOptions::default()).expect("fits");
+    let w = &twin.coefficients[0];
+    let found = review(&parts[0].real(), w, 0.15, 1.0).expect("solves");
+    assert_eq!((found.kept.as_slice(), found.dropped.as_slice()), (&[0, 1, 2, 3][..], &[(4, w[4])][..]));
+    // The column that said the same takes over: nearly what a fit without the other finds.
+    let without = fit(&[&parts[0].narrowed(&found.kept)], &bad, &SolverOptions::default()).expect("fits");
+    for (guess, exact) in found.coefficients.iter().zip(&without.coefficients[0]) {
+        assert!((guess - exact).abs() < 0.1, "{guess} {exact}");
+    }
+    assert!((w[0] - without.coefficients[0][0]).abs() > 0.2);
+    // Rounding is no contradiction.
+    let calm = review(&parts[0].real(), &[-1.0, CONTRADICTION / 2.0, 0.0, -0.5, -0.1], 0.15, 1.0).expect("solves");
+    assert_eq!((calm.kept.len(), calm.dropped.len()), (5, 0));
+    assert_eq!(contradicting(&[0.0, CONTRADICTION, 2.0 * CONTRADICTION, -1.0]), 1);
+}
+
+#[test]
+fn what_reviews_leave_is_the_pooled_fit_of_it() {
+    for widths in [&[3usize, 4][..], &[0, 5], &[3, 3, 4], &[4, 2, 3, 3, 5]] {
+        let (parts, bad) = suppressed(31, 2000, widths);
+        let options = SolverOptions { tolerance: 1e-5, ..SolverOptions::default() };
+        let parts = all(&parts);
+        let joint = federate_selected(parts[0], &parts[1..], &bad, &options, 24, true, |_| {}).expect("finishes");
+        assert_eq!(joint.contradicting(), 0, "{widths:?}");
+        let gone: usize = joint.dropped.iter().flat_map(|(_, of)| of).sum();
+        let left: usize = joint.kept.iter().map(Vec::len).sum();
+        assert!(gone >= widths.iter().filter(|w| **w > 1).count(), "{widths:?}: {:?}", joint.dropped);
+        assert_eq!(gone + left, widths.iter().sum::<usize>());
+        let kept: Vec<Encoded> = parts.iter().zip(&joint.kept).map(|(p, k)| p.narrowed(k)).collect();
+        let twin = fit(&all(&kept), &bad, &options).expect("fits");
+        assert!(joint.fitted.distance(&twin) < 1e-4, "{widths:?}: {:.1e}", joint.fitted.distance(&twin));
+        assert!(joint.fitted.passes.len() < 20, "{widths:?}: {} passes", joint.fitted.passes.len());
+    }
+}
+
+#[test]
+fn a_refit_counts_the_directions_of_before() {
+    let (parts, bad) = suppressed(41, 800, &[2, 4]);
+    let mut label = LabelHolder::new(&parts[0], bad, Vec::new(), SolverOptions::default()).expect("labels");
+    let holder = FeatureHolder::new(parts[1].clone(), 1.0).expect("columns").with_most_directions(3);
+    let mut holders = vec![holder];
+    label.alone().expect("solves");
+    for _ in 0..2 {
+        let sum = pass(&mut label, &mut holders);
+        label.receive(&sum).expect("fits");
+    }
+    let combination = label.combination();
+    holders[0].apply(&combination).expect("fits");
+    let found = holders[0].review().expect("solves");
+    assert!(!found.dropped.is_empty());
+    let (mut next, first) = holders[0].refit(&found).expect("the third");
+    // Both sides come out of the vault to the same bits.
+    let own = label.review().expect("solves");
+    label.refit(&own).expect("fits");
+    let state: LabelState =
+        serde_json::from_str(&serde_json::to_string(label.state()).expect("plain")).expect("read again");
+    let labels = suppressed(41, 800, &[2, 4]).1;
+    let fresh = LabelHolder::new(&parts[0].narrowed(&own.kept), labels, Vec::new(), SolverOptions::default());
+    let mut fresh = fresh.expect("labels").resume(state).expect("fits");
+    let (a, b) = (label.receive(&first).expect("fits"), fresh.receive(&first).expect("fits"));
+    assert_eq!((&a, label.state() == fresh.state()), (&b, true));
+    assert_eq!((a.pass, a.asked), (3, None), "a warm start asks for nothing");
+    next.apply(&label.combination()).expect("one direction");
+    let gradient = vec![0.1; found.kept.len()];
+    assert!(matches!(next.direct(&gradient), Err(VerticalError::Budget { most: 3 })));
+    assert!(matches!(next.refit(&next.review().expect("solves")), Err(VerticalError::Budget { most: 3 })));
 }

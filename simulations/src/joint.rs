@@ -12,8 +12,9 @@ use haihe_models::{
     table::{Column, Split},
     vertical::{
         Encoded, Encoder, Features, VerticalError, log_odds,
-        pooled::{Fitted, federate, fit},
+        pooled::{Fitted, federate_selected, fit},
         score::Block,
+        selection::by_correlation,
         woe,
     },
 };
@@ -95,6 +96,16 @@ struct Together {
     test: Vec<usize>,
 }
 
+/// The columns of a fit.
+enum Columns<'a> {
+    /// All that have enough information, in one place.
+    All,
+    /// Those that the parties would keep if they learned together.
+    Selected,
+    /// Those that they kept, all in one place.
+    Kept(&'a BTreeMap<PartyId, Block>),
+}
+
 /// A fitted model: one block per party that takes part.
 struct Model {
     blocks: Vec<(PartyId, Block)>,
@@ -127,10 +138,11 @@ pub fn compare(
     let together = Together::of(options, firms)?;
     let all: Vec<usize> = (0..together.parties.len()).collect();
     let name = |i: usize| together.parties[i].0.as_str();
-    let mut models = vec![together.rank(format!("{} alone", name(0)), &together.fit(options, &[0], false)?.blocks)?];
+    let alone = together.fit(options, &[0], &Columns::All)?;
+    let mut models = vec![together.rank(format!("{} alone", name(0)), &alone.blocks)?];
     if all.len() > 2 {
         for other in 1..all.len() {
-            let fitted = together.fit(options, &[0, other], true)?;
+            let fitted = together.fit(options, &[0, other], &Columns::Selected)?;
             models.push(together.rank(format!("{} + {}", name(0), name(other)), &fitted.blocks)?);
         }
     }
@@ -140,7 +152,8 @@ pub fn compare(
     };
     let joint = together.parties.iter().map(block).collect::<Result<Vec<_>, JointError>>()?;
     models.push(together.rank("joint".to_owned(), &joint)?);
-    let pooled = together.fit(options, &all, false)?;
+    // Which columns stand a review depends on how far a fit had come then: the pooled fit has the columns that stood it.
+    let pooled = together.fit(options, &all, &Columns::Kept(learned))?;
     models.push(together.rank("pooled".to_owned(), &pooled.blocks)?);
     Ok(JointComparison {
         models,
@@ -207,6 +220,12 @@ impl Together {
     }
 
     fn encoder(&self, options: &VerticalOptions, features: &Features) -> Result<Encoder, VerticalError> {
+        let encoder = self.unselected(options, features)?;
+        let encoded = encoder.encode(features, &self.train)?;
+        by_correlation(encoder, &encoded, options.selection.most_correlation())
+    }
+
+    fn unselected(&self, options: &VerticalOptions, features: &Features) -> Result<Encoder, VerticalError> {
         match options.encoding {
             Encoding::Standardise => Encoder::standardise(features, &self.train),
             Encoding::Woe => {
@@ -219,15 +238,28 @@ impl Together {
     }
 
     /// The model of some parties: as they would learn it together, or with all columns in one place.
-    fn fit(&self, options: &VerticalOptions, parties: &[usize], together: bool) -> Result<Model, JointError> {
-        let encoders: Vec<Encoder> =
+    fn fit(&self, options: &VerticalOptions, parties: &[usize], columns: &Columns<'_>) -> Result<Model, JointError> {
+        let mut encoders: Vec<Encoder> =
             parties.iter().map(|p| self.encoder(options, &self.parties[*p].1)).collect::<Result<_, _>>()?;
+        if let Columns::Kept(blocks) = columns {
+            for (p, encoder) in parties.iter().zip(&mut encoders) {
+                let kept = blocks.get(&self.parties[*p].0).map_or(&[][..], |b| &b.columns);
+                encoder.columns.retain(|c| kept.iter().any(|t| t.encoder.column() == c.column()));
+            }
+        }
         let encode = |(p, e): (&usize, &Encoder)| e.encode(&self.parties[*p].1, &self.train);
         let parts: Vec<Encoded> = parties.iter().zip(&encoders).map(encode).collect::<Result<_, _>>()?;
         let (all, bad): (Vec<&Encoded>, _) = (parts.iter().collect(), self.bad_of(&self.train));
-        let fitted = match together {
-            true => federate(all[0], &all[1..], &bad, &options.regression, RESIDUAL_BITS, |_| {})?,
-            false => fit(&all, &bad, &options.regression)?,
+        let fitted = match columns {
+            Columns::All | Columns::Kept(_) => fit(&all, &bad, &options.regression)?,
+            Columns::Selected => {
+                let (solver, reviews) = (&options.regression, options.reviews());
+                let selected = federate_selected(all[0], &all[1..], &bad, solver, RESIDUAL_BITS, reviews, |_| {})?;
+                for (encoder, kept) in encoders.iter_mut().zip(&selected.kept) {
+                    encoder.columns = kept.iter().map(|at| encoder.columns[*at].clone()).collect();
+                }
+                selected.fitted
+            }
         };
         let mut blocks = Vec::new();
         for (at, p) in parties.iter().enumerate() {

@@ -89,11 +89,12 @@ impl Polish {
         Firms { keys: self.keys.clone(), table }
     }
 
+    /// No column is left out during the fit, so that all directions are of the same columns: the more of them are told.
     fn spec(&self, parties: &[String], encoding: &str) -> Result<JobSpec> {
         let quoted = |names: &[String]| names.iter().map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
         let mut text = format!(
             "[job]\nname = \"attacked\"\nparties = [{}]\n[vertical]\nlabel_holder = \"{BANK}\"\nencoding = \"{encoding}\"\n\
-             [vertical.alignment]\nkey_kind = \"text\"\n",
+             [vertical.alignment]\nkey_kind = \"text\"\n[vertical.selection]\nrequire_positive = false\n",
             quoted(parties)
         );
         for party in parties {

@@ -31,16 +31,20 @@ pub fn fit(set: &Set, job: &str, kept: &[Kept]) -> Result<Twin> {
     let trained = bad(&train);
 
     let (mut encoders, mut features) = (Vec::new(), Vec::new());
-    for (_, firms) in &set.parties {
+    for ((_, firms), kept) in set.parties.iter().zip(kept) {
         let of = in_order(firms, keys)?;
-        encoders.push(match options.encoding {
+        let mut encoder = match options.encoding {
             Encoding::Standardise => Encoder::standardise(&of, &train)?,
             Encoding::Woe => {
                 let fine = woe::fine_columns(&of, &train, &options.woe)?;
                 let counted: Vec<_> = fine.iter().map(|f| f.counted(f.bads(&trained))).collect();
                 woe::final_columns(&fine, &woe::merge(&counted, &trained, &options.woe)?, &options.woe)?
             }
-        });
+        };
+        // With the columns that the parties have kept.
+        let stays = block(kept)?;
+        encoder.columns.retain(|c| stays.columns.iter().any(|t| t.encoder.column() == c.column()));
+        encoders.push(encoder);
         features.push(of);
     }
     let parts = encoders.iter().zip(&features).map(|(e, f)| e.encode(f, &train)).collect::<Result<Vec<_>, _>>()?;
@@ -49,9 +53,9 @@ pub fn fit(set: &Set, job: &str, kept: &[Kept]) -> Result<Twin> {
     let (mut totals, mut distance) = (vec![0i64; test.len()], 0f64);
     for (party, of) in features.iter().enumerate() {
         let intercept = if party == bank { fitted.intercept } else { 0.0 };
-        let block = Block::new(&encoders[party], &fitted.coefficients[party], intercept, of, &train)?;
-        totals.iter_mut().zip(block.partials(of, &test)?).for_each(|(total, part)| *total += part);
-        let joint: Block = serde_json::from_slice(kept[party].get("block.json").context("a block")?)?;
+        let part = Block::new(&encoders[party], &fitted.coefficients[party], intercept, of, &train)?;
+        totals.iter_mut().zip(part.partials(of, &test)?).for_each(|(total, part)| *total += part);
+        let joint = block(&kept[party])?;
         let joint: HashMap<&str, i64> = joint.columns.iter().map(|t| (t.encoder.column(), t.coefficient)).collect();
         for (name, coefficient) in encoders[party].names().iter().zip(&fitted.coefficients[party]) {
             let kept = *joint.get(name.as_str()).with_context(|| format!("column {name} has no coefficient"))?;
@@ -60,6 +64,10 @@ pub fn fit(set: &Set, job: &str, kept: &[Kept]) -> Result<Twin> {
     }
     let scores: Vec<f64> = totals.iter().map(|total| -log_odds(*total)).collect();
     Ok(Twin { ranking: Ranking::of_rows(&scores, &bad(&test))?, distance })
+}
+
+fn block(kept: &Kept) -> Result<Block> {
+    Ok(serde_json::from_slice(kept.get("block.json").context("a block")?)?)
 }
 
 /// A party's columns in the order of the bank's firms.

@@ -37,6 +37,10 @@ pub struct VerticalFacts {
     pub training: u64,
     /// Directions that were sent; in a job that goes batch by batch, batches.
     pub passes: u64,
+    /// Reviews of the coefficients that were held.
+    pub reviews: u64,
+    /// Those among them after which directions began anew.
+    pub refits: u64,
     /// Columns in use. Empty: those of the job file.
     pub columns: BTreeMap<PartyId, u32>,
 }
@@ -51,6 +55,8 @@ impl VerticalFacts {
             common: result.common,
             training: result.joint.train.rows,
             passes: result.steps,
+            reviews: result.reviews.len() as u64,
+            refits: result.reviews.iter().filter(|r| r.refit).count() as u64,
             columns: result.columns.clone(),
         }
     }
@@ -94,6 +100,12 @@ pub struct Numbers {
     pub training: u64,
     /// Directions that were sent.
     pub passes: u64,
+    /// Reviews of the coefficients that were held.
+    #[serde(default)]
+    pub reviews: u64,
+    /// Those among them after which directions began anew, the first of them without products.
+    #[serde(default)]
+    pub refits: u64,
     /// Columns in use, by party.
     pub columns: BTreeMap<PartyId, u32>,
     /// Columns of all feature holders.
@@ -187,6 +199,8 @@ pub fn vertical(spec: &JobSpec, facts: &VerticalFacts) -> Option<VerticalLeakRep
         common: facts.common,
         training: facts.training,
         passes: facts.passes,
+        reviews: facts.reviews,
+        refits: facts.refits,
         feature_columns: holders.iter().map(|p| u64::from(columns[p])).sum(),
         columns,
         intersections: (1u64 << parties.min(63)) - 1 - u64::from(parties),

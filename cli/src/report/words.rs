@@ -65,6 +65,8 @@ pub(super) fn dropped(reason: &DropReason) -> Note {
         DropReason::AllMissing => "训练样本全部缺失",
         DropReason::Categorical => "类别无序，无法标准化",
         DropReason::LowInformation { .. } => "信息值过低",
+        DropReason::Correlated { .. } => "与更强的变量高度相关",
+        DropReason::WrongSign { .. } => "系数符号与证据权重相反",
     };
     both(reason.to_string(), zh)
 }

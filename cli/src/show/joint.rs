@@ -54,6 +54,8 @@ pub fn summary(report: &JointReport, comparison: &JointComparison, course: &Cour
         "exchanges": report.exchanges.len(),
         "passes": report.result.passes.len().saturating_sub(1),
         "converged": last.map(|p| p.status),
+        "reviews": report.result.reviews,
+        "contradicting": report.result.contradicting,
         "seconds": course.seconds,
         "learning_seconds": course.learning_seconds,
         "line": course.line.map(|line| line.to_string()),
@@ -154,6 +156,13 @@ pub fn tables(report: &JointReport, comparison: &JointComparison, course: &Cours
         comparison.largest_coefficient,
         parties(report)
     ));
+    if let Some(left) = report.result.contradicting {
+        let dropped: u32 = report.result.reviews.iter().map(|r| r.dropped).sum();
+        text.push_str(&format!(
+            "{} reviews of signs left out {dropped} columns; {left} in the model contradict their weight of evidence\n",
+            report.result.reviews.len()
+        ));
+    }
     text.push_str(&format!(
         "{} exchanges, {} passes, {:.1} s; rows sent: 0, labels and columns shown to others: 0\n",
         report.exchanges.len(),

@@ -232,6 +232,11 @@ impl Encoded {
         Ok(Encoded { rows, columns })
     }
 
+    /// Some of the columns, by position.
+    pub fn narrowed(&self, kept: &[usize]) -> Encoded {
+        Encoded { rows: self.rows, columns: kept.iter().filter_map(|j| self.columns.get(*j).cloned()).collect() }
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows

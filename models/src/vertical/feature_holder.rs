@@ -6,6 +6,7 @@
 //! and all earlier directions.
 
 use super::linear::{Gram, Solver, dot};
+use super::selection::{self, Review};
 use super::{Combination, Encoded, VerticalError};
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,11 @@ impl FeatureHolder {
         if x.is_empty() {
             return Err(VerticalError::NoColumns { columns: 0, rows: x.rows() });
         }
+        Self::of_what_is_left(x, ridge)
+    }
+
+    /// The same for a holder that may have lost all of its columns in a review: it takes part, and has nothing to say.
+    pub fn of_what_is_left(x: Encoded, ridge: f64) -> Result<FeatureHolder, VerticalError> {
         if !(ridge.is_finite() && ridge > 0.0) {
             return Err(VerticalError::Option { option: "ridge", allowed: "above 0" });
         }
@@ -135,6 +141,22 @@ impl FeatureHolder {
         }
         let gradient = vec![0.0; coefficients.len()];
         self.offer(coefficients, &gradient)
+    }
+
+    /// Looks at its own coefficients: which columns contradict their weight of evidence, and where to go on without them.
+    pub fn review(&self) -> Result<Review, VerticalError> {
+        selection::review(&self.x.real(), &self.state.coefficients, self.state.curvature, self.ridge)
+    }
+
+    /// A holder of the columns that a review keeps, and its first direction: the coefficients to go on from. Directions of
+    /// before are forgotten, and count: with fewer columns even fewer may follow.
+    pub fn refit(&self, review: &Review) -> Result<(FeatureHolder, Direction), VerticalError> {
+        let x = self.x.narrowed(&review.kept);
+        let mut next = FeatureHolder::of_what_is_left(x, self.ridge)?.with_most_directions(self.most);
+        next.state.curvature = self.state.curvature;
+        next.state.sent = self.state.sent;
+        let first = next.start(review.coefficients.clone())?;
+        Ok((next, first))
     }
 
     /// The next direction, from `X^T d` over the training rows (without the ridge, which the holder adds itself).

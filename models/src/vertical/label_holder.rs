@@ -9,6 +9,7 @@
 //! never rises. `ridge = 1 / C` of scikit-learn's `LogisticRegression`.
 
 use super::linear::{dot, solve_independent, weighted_gram};
+use super::selection::{self, Review, SETTLED};
 use super::{Combination, Direction, Encoded, Pass, SolverOptions, Status};
 use super::{SCORE_BITS, SCORE_LIMIT, VerticalError, log_odds};
 use crate::glm::{sigmoid, softplus};
@@ -48,6 +49,8 @@ pub struct LabelState {
     /// Objective after the last pass, and how many passes in a row did not lower it by what the tolerance is worth.
     objective: Option<f64>,
     idle: usize,
+    /// All parties have looked at their coefficients since the first of these directions.
+    reviewed: bool,
 }
 
 /// Redacted: shows how far the solver is.
@@ -97,6 +100,7 @@ impl LabelHolder {
             gain: 0,
             objective: None,
             idle: 0,
+            reviewed: false,
         };
         let z = vec![0.0; rows];
         Ok(LabelHolder { own: columns, bad, weights, held_out, options, z, state })
@@ -144,16 +148,68 @@ impl LabelHolder {
         self.state.gram.push(squares.to_vec());
         let scores: Vec<f64> = direction.scores.iter().map(|&u| log_odds(u)).collect();
         self.state.scores.push(scores);
-        self.state.point.push(0.0);
+        // A refit goes on from where it stands.
+        self.state.point.push(if h == 0 && self.state.pass > 0 { 1.0 } else { 0.0 });
         self.state.pass += 1;
         self.state.told = false;
         let curvature: f64 = self.curvature() * self.bad.len() as f64;
         // g . v carries the gain once.
         let asked = libm::sqrt((-slope).max(0.0) * libm::ldexp(1.0, -(self.state.gain as i32)) / curvature);
+        // A direction that no gradient was made into (a warm start) asks for nothing.
+        let asked = (*gradient_square > 0.0).then_some(asked);
         let steps = self.minimise()?;
         // Directions shrink by a factor of three to ten per pass: the next one will be about 1 at most.
-        self.state.gain = if asked > 0.0 { (-libm::log2(asked)).clamp(0.0, 20.0) as u32 } else { 0 };
-        self.report(Some(libm::sqrt(gradient_square.max(0.0))), Some(asked), steps)
+        let next = asked.filter(|asked| *asked > 0.0);
+        self.state.gain = next.map_or(0, |asked| (-libm::log2(asked)).clamp(0.0, 20.0) as u32);
+        self.report(Some(libm::sqrt(gradient_square.max(0.0))), asked, steps)
+    }
+
+    /// Whether all parties should look at their coefficients now: once when signs have settled (before the last pass at the
+    /// latest), and at the end. Not without a pass left, which a refit would need.
+    pub fn review_is_due(&self, pass: &Pass) -> bool {
+        let settled = pass.asked.is_some_and(|asked| asked <= SETTLED) || pass.pass + 1 >= self.options.max_passes;
+        let now = pass.status != Status::Continue || (settled && !self.state.reviewed);
+        now && pass.pass < self.options.max_passes
+    }
+
+    /// Looks at its own coefficients, as [`super::FeatureHolder::review`].
+    pub fn review(&mut self) -> Result<Review, VerticalError> {
+        self.state.reviewed = true;
+        selection::review(&self.own[1..], self.coefficients(), self.curvature(), self.options.ridge)
+    }
+
+    /// Goes on with the own columns that a review keeps. The others' directions are as good as before.
+    pub fn narrow(&mut self, review: &Review) -> Result<(), VerticalError> {
+        let theta = self.state.point.split_off(self.own.len());
+        self.keep(review)?;
+        self.state.point.extend(theta);
+        self.minimise()?;
+        Ok(())
+    }
+
+    /// The same when feature holders go on with fewer columns too: directions of before are forgotten, as they forget them, and
+    /// passes count on. Due is the sum of their first directions.
+    pub fn refit(&mut self, review: &Review) -> Result<(), VerticalError> {
+        self.keep(review)?;
+        let state = &mut self.state;
+        (state.scores, state.gram) = (Vec::new(), Vec::new());
+        (state.told, state.gain, state.reviewed) = (false, 0, false);
+        self.z = self.scores_at(&self.state.point);
+        Ok(())
+    }
+
+    fn keep(&mut self, review: &Review) -> Result<(), VerticalError> {
+        let (expected, found) = (review.kept.len(), review.coefficients.len());
+        if expected != found || review.kept.iter().any(|j| j + 1 >= self.own.len()) {
+            return Err(VerticalError::Length { what: "coefficients", expected, found });
+        }
+        let mut own = vec![std::mem::take(&mut self.own[0])];
+        own.extend(review.kept.iter().map(|j| std::mem::take(&mut self.own[j + 1])));
+        self.own = own;
+        self.state.point.truncate(1);
+        self.state.point.extend(&review.coefficients);
+        (self.state.best, self.state.objective, self.state.idle) = (None, None, 0);
+        Ok(())
     }
 
     /// What to tell all feature holders after a pass; call it once per pass and send the same bytes again if need be. With `merge`, both sides put the two oldest directions together.

@@ -106,6 +106,13 @@ impl Solver {
         let solved = self.factor.solve(&scaled);
         solved.iter().zip(self.scale.iter()).map(|(x, s)| x * s).collect()
     }
+
+    /// The inverse, column by column.
+    pub(crate) fn inverse(&self) -> Vec<Vec<f64>> {
+        let n = self.scale.len();
+        let unit = |j: usize| (0..n).map(|i| f64::from(u8::from(i == j))).collect::<Vec<_>>();
+        (0..n).map(|j| self.solve(&unit(j))).collect()
+    }
 }
 
 /// `(X - mean)^T (X - mean)`: a free intercept takes the means out of every column.
@@ -125,6 +132,12 @@ impl Gram {
             }
         }
         Gram(gram)
+    }
+
+    /// Correlation of two columns; a constant one correlates with nothing.
+    pub(crate) fn correlation(&self, i: usize, j: usize) -> f64 {
+        let scale = self.0[(i, i)] * self.0[(j, j)];
+        if scale > 0.0 { self.0[(i, j)] / libm::sqrt(scale) } else { 0.0 }
     }
 
     /// `curvature * G + ridge * I`, ready to solve with.

@@ -36,9 +36,10 @@ pub mod minibatch;
 pub mod passes;
 pub mod pooled;
 pub mod score;
+pub mod selection;
 pub mod woe;
 
-pub use encoding::{Encoded, Encoder, Encoding};
+pub use encoding::{ColumnEncoder, Encoded, Encoder, Encoding};
 pub use feature_holder::{Direction, FeatureHolder};
 pub use label_holder::LabelHolder;
 pub use passes::{Combination, Pass, SolverOptions, Status};
@@ -190,7 +191,7 @@ pub struct Dropped {
 }
 
 /// Why a column takes no part.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
     /// The same value in all training rows, after missing values are filled and the tails clipped.
@@ -204,6 +205,18 @@ pub enum DropReason {
         /// The information value found.
         iv: f64,
     },
+    /// It says what a column of the same party with more information says.
+    Correlated {
+        /// That column.
+        with: String,
+        /// Correlation of the encoded values over the training rows.
+        correlation: f64,
+    },
+    /// Its coefficient contradicted its weight of evidence when the fit was reviewed.
+    WrongSign {
+        /// The coefficient, log-odds of bad.
+        coefficient: f64,
+    },
 }
 
 /// For people, as a part of a sentence.
@@ -214,6 +227,13 @@ impl core::fmt::Display for DropReason {
             DropReason::AllMissing => f.write_str("no value in any training row"),
             DropReason::Categorical => f.write_str("levels have no order to standardise along"),
             DropReason::LowInformation { iv } => write!(f, "information value {iv:.4}"),
+            DropReason::Correlated { with, correlation } => {
+                write!(f, "says what {with} already says (correlation {correlation:.2})")
+            }
+            // In log-odds of good, as people read scorecards.
+            DropReason::WrongSign { coefficient } => {
+                write!(f, "coefficient {:.3} contradicted its weight of evidence", -coefficient)
+            }
         }
     }
 }

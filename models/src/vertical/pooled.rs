@@ -1,7 +1,8 @@
 //! The same regression with all columns in one place, and all roles in one process: twins to compare a federation with.
 
 use super::minibatch::{BatchFeatures, BatchLabel, MinibatchOptions};
-use super::{Encoded, FeatureHolder, LabelHolder, Pass, SolverOptions, Status, VerticalError};
+use super::selection::{Review, contradicting};
+use super::{Direction, Encoded, FeatureHolder, LabelHolder, Pass, SolverOptions, Status, VerticalError};
 use super::{gradient_from_products, quantise_residuals};
 
 /// A fitted model, the columns still divided among the parties.
@@ -53,35 +54,128 @@ pub fn federate(
     bad: &[bool],
     options: &SolverOptions,
     bits: u32,
-    mut watch: impl FnMut(&Fitted),
+    watch: impl FnMut(&Fitted),
 ) -> Result<Fitted, VerticalError> {
+    Ok(federate_selected(own, holders, bad, options, bits, false, watch)?.fitted)
+}
+
+/// A fitted model with the columns that reviews have left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selected {
+    /// Coefficients of the columns that stay.
+    pub fitted: Fitted,
+    /// Positions of these columns, the label holder's first.
+    pub kept: Vec<Vec<usize>>,
+    /// After how many passes columns were dropped, and how many of each party.
+    pub dropped: Vec<(usize, Vec<usize>)>,
+}
+
+impl Selected {
+    /// How many coefficients contradict after all, because the passes were used up.
+    pub fn contradicting(&self) -> usize {
+        self.fitted.coefficients.iter().map(|w| contradicting(w)).sum()
+    }
+}
+
+/// The same; with `reviews` all parties leave out the columns that contradict their weight of evidence, see
+/// [`super::selection`].
+pub fn federate_selected(
+    own: &Encoded,
+    holders: &[&Encoded],
+    bad: &[bool],
+    options: &SolverOptions,
+    bits: u32,
+    reviews: bool,
+    mut watch: impl FnMut(&Fitted),
+) -> Result<Selected, VerticalError> {
     let mut label = LabelHolder::new(own, bad.to_vec(), Vec::new(), options.clone())?;
     let new = |x: &&Encoded| FeatureHolder::new((*x).clone(), options.ridge);
     let mut features = holders.iter().map(new).collect::<Result<Vec<_>, _>>()?;
     let mut passes = vec![label.alone()?];
+    let all = core::iter::once(own).chain(holders.iter().copied());
+    let mut kept: Vec<Vec<usize>> = all.map(|x| (0..x.len()).collect()).collect();
+    let mut dropped = Vec::new();
     loop {
         let combination = label.combination();
         features.iter_mut().try_for_each(|f| f.apply(&combination))?;
+        let last = &passes[passes.len() - 1];
+        let (mut ends, at) = (last.status != Status::Continue, last.pass);
+        if reviews && label.review_is_due(last) {
+            let reviewed = review(&mut label, &mut features, &mut kept)?;
+            if reviewed.dropped.iter().sum::<usize>() > 0 {
+                dropped.push((at, reviewed.dropped));
+                ends = false;
+            }
+            if let Some(first) = reviewed.first {
+                passes.push(label.receive(&first)?);
+                continue;
+            }
+            let combination = label.combination();
+            features.iter_mut().try_for_each(|f| f.apply(&combination))?;
+        }
         let coefficients = core::iter::once(label.coefficients()).chain(features.iter().map(|f| f.coefficients()));
         let coefficients = coefficients.map(<[f64]>::to_vec).collect();
         let fitted = Fitted { intercept: label.intercept(), coefficients, passes: passes.clone() };
         watch(&fitted);
-        if passes.last().is_none_or(|p| p.status != Status::Continue) {
-            return Ok(fitted);
+        if ends {
+            return Ok(Selected { fitted, kept, dropped });
         }
         let residuals = quantise_residuals(&label.residuals(), bits);
-        let mut sum: Option<super::Direction> = None;
-        for feature in &mut features {
+        let directions = features.iter_mut().map(|feature| {
             let products = gradient_from_products(&feature.x().products(&residuals), bits);
-            let direction = feature.direct(&products)?;
-            sum = Some(match sum {
-                None => direction,
-                Some(so_far) => so_far.plus(&direction)?,
-            });
-        }
-        let sum = sum.ok_or(VerticalError::NoColumns { columns: 0, rows: bad.len() })?;
+            feature.direct(&products)
+        });
+        let sum = sum(directions)?.ok_or(VerticalError::NoColumns { columns: 0, rows: bad.len() })?;
         passes.push(label.receive(&sum)?);
     }
+}
+
+fn sum(
+    directions: impl IntoIterator<Item = Result<Direction, VerticalError>>,
+) -> Result<Option<Direction>, VerticalError> {
+    directions.into_iter().try_fold(None, |sum: Option<Direction>, next| match sum {
+        None => Ok(Some(next?)),
+        Some(sum) => sum.plus(&next?).map(Some),
+    })
+}
+
+/// What came of a review.
+struct ReviewHeld {
+    /// Columns that each party dropped.
+    dropped: Vec<usize>,
+    /// If a feature holder has: the sum of all first directions.
+    first: Option<Direction>,
+}
+
+fn review(
+    label: &mut LabelHolder,
+    features: &mut [FeatureHolder],
+    kept: &mut [Vec<usize>],
+) -> Result<ReviewHeld, VerticalError> {
+    let others = features.iter().map(FeatureHolder::review).collect::<Result<Vec<_>, _>>()?;
+    let mut keep = |party: usize, review: &Review| {
+        kept[party] = review.kept.iter().map(|j| kept[party][*j]).collect();
+        review.dropped.len()
+    };
+    let mut own = label.review()?;
+    let mut dropped = vec![keep(0, &own)];
+    dropped.extend(others.iter().enumerate().map(|(at, review)| keep(at + 1, review)));
+    if dropped[1..].iter().all(|d| *d == 0) {
+        while !own.dropped.is_empty() {
+            label.narrow(&own)?;
+            own = label.review()?;
+            dropped[0] += keep(0, &own);
+        }
+        return Ok(ReviewHeld { dropped, first: None });
+    }
+    label.refit(&own)?;
+    let mut firsts = Vec::new();
+    for (feature, review) in features.iter_mut().zip(&others) {
+        let (next, first) = feature.refit(review)?;
+        *feature = next;
+        firsts.push(Ok(first));
+    }
+    Ok(ReviewHeld { dropped, first: sum(firsts)? })
 }
 
 /// The same roles batch by batch.

@@ -18,6 +18,10 @@ use crate::grid::{ColumnGrid, FineGrid};
 use crate::table::{Column, ColumnKind, ColumnSpec};
 use serde::{Deserialize, Serialize};
 
+/// Numbers with few different values are often codes, whose weight need not follow their order: under [`Shape::Auto`] it does
+/// not have to where that brings this much more evidence (chi-square with one degree of freedom, 1 in 1000 by chance).
+pub const CODES_CHI_SQUARE: f64 = 10.83;
+
 /// How columns are binned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -78,6 +82,8 @@ pub struct FineBins {
     column: String,
     grid: ColumnGrid,
     of_row: Vec<u32>,
+    /// A numeric column with no more different values than fine bins may hold codes.
+    few_values: bool,
 }
 
 /// Shows the shape only.
@@ -144,11 +150,14 @@ pub fn fine_columns(
     features.check_rows(train)?;
     let one = |(spec, column): (&ColumnSpec, &Column)| match (column, &spec.kind) {
         (Column::Numeric(values), _) => {
-            let grid = FineGrid { edges: edges(train.iter().map(|&r| values[r]).collect(), options.fine_bins) };
+            let mut known: Vec<f64> = train.iter().map(|&r| values[r]).filter(|x| !x.is_nan()).collect();
+            known.sort_unstable_by(f64::total_cmp);
+            let few_values = known.chunk_by(|a, b| a == b).count() <= options.fine_bins;
+            let grid = FineGrid { edges: edges(&known, options.fine_bins) };
             let missing = grid.cells();
             let bin = |x: f64| if x.is_nan() { missing } else { grid.cell(x) } as u32;
             let of_row = train.iter().map(|&r| bin(values[r])).collect();
-            FineBins { column: spec.name.clone(), grid: ColumnGrid::Numeric(grid), of_row }
+            FineBins { column: spec.name.clone(), grid: ColumnGrid::Numeric(grid), of_row, few_values }
         }
         (Column::Categorical(values), kind) => {
             let levels = match kind {
@@ -156,16 +165,15 @@ pub fn fine_columns(
                 ColumnKind::Numeric => Vec::new(),
             };
             let of_row = train.iter().map(|&r| values[r]).collect();
-            FineBins { column: spec.name.clone(), grid: ColumnGrid::Categorical { levels }, of_row }
+            FineBins { column: spec.name.clone(), grid: ColumnGrid::Categorical { levels }, of_row, few_values: false }
         }
     };
     Ok(features.specs().iter().zip(features.columns()).map(one).collect())
 }
 
-/// Cut points for about equally many rows per bin; a value that many rows share is not mixed with others if that can be helped.
-fn edges(mut values: Vec<f64>, bins: usize) -> Vec<f64> {
-    values.retain(|x| !x.is_nan());
-    values.sort_unstable_by(f64::total_cmp);
+/// Cut points of sorted values for about equally many rows per bin; a value that many rows share is not mixed with others if
+/// that can be helped.
+fn edges(values: &[f64], bins: usize) -> Vec<f64> {
     let runs: Vec<(f64, usize)> = values.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
     let (mut edges, mut inside, mut left) = (Vec::new(), 0usize, values.len());
     for pair in runs.windows(2) {
@@ -233,7 +241,14 @@ fn final_column(fine: &FineBins, merged: &MergedColumn, totals: [f64; 2], option
         }
     };
     cells.push(alone(missing));
-    let mut binning = bin_counts(&fine.column, &grid, &cells, totals, &binning, options.shape);
+    let shaped = |shape| bin_counts(&fine.column, &grid, &cells, totals, &binning, shape);
+    let mut binning = shaped(options.shape);
+    if fine.few_values && options.shape == Shape::Auto {
+        let free = shaped(Shape::Free);
+        if free.iv - binning.iv > CODES_CHI_SQUARE * (1.0 / totals[0] + 1.0 / totals[1]) {
+            binning = free;
+        }
+    }
     let hidden = rows[missing] > 0 && alone(missing) == [0.0, 0.0];
     if let Some(last) = binning.bins.last_mut().filter(|_| hidden) {
         last.suppressed_below = Some(minimum);

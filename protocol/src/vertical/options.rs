@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use haihe_models::{
     scorecard::ScalingOptions,
     table::ColumnSpec,
-    vertical::{SolverOptions, minibatch::MinibatchOptions, woe::WoeOptions},
+    vertical::{SolverOptions, minibatch::MinibatchOptions, selection::SelectionOptions, woe::WoeOptions},
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,9 @@ pub struct VerticalOptions {
     /// How columns are binned, with `encoding = "woe"`.
     #[serde(default)]
     pub woe: WoeOptions,
+    /// Which columns enter, with `encoding = "woe"`.
+    #[serde(default)]
+    pub selection: SelectionOptions,
     /// The regression: penalty, passes, tolerance, weights.
     #[serde(default)]
     pub regression: SolverOptions,
@@ -160,6 +163,12 @@ impl VerticalOptions {
         self.label_holder == party.as_str()
     }
 
+    /// Whether the parties review the signs of their coefficients: unless the job says no, wherever it can be done.
+    pub fn reviews(&self) -> bool {
+        let possible = self.encoding == Encoding::Woe && self.fit.optimiser == Optimiser::FullBatch;
+        possible && self.selection.require_positive.unwrap_or(true)
+    }
+
     /// Most bytes of letters in one parcel.
     pub fn max_parcel_bytes(&self) -> u64 {
         // A set of points in an alignment; else ciphertexts and scores of all passes' widest exchange.
@@ -223,6 +232,7 @@ impl VerticalOptions {
         if let Err(error) = self.woe.validate() {
             option("vertical.woe", error.to_string());
         }
+        self.selection_problems(option);
         if let Err(error) = f.minibatch.validate() {
             option("vertical.fit.minibatch", error.to_string());
         }
@@ -234,6 +244,20 @@ impl VerticalOptions {
         }
         if let Err(error) = self.scaling.validate() {
             option("vertical.scaling", error.to_string());
+        }
+    }
+}
+
+impl VerticalOptions {
+    fn selection_problems(&self, option: &mut impl FnMut(&str, String)) {
+        let (table, s) = ("vertical.selection", &self.selection);
+        if let Err(error) = s.validate() {
+            option(table, error.to_string());
+        }
+        if self.encoding != Encoding::Woe && (s.most_correlation() < 1.0 || s.require_positive == Some(true)) {
+            option(table, "columns are selected by their weight of evidence: it needs encoding = \"woe\"".to_owned());
+        } else if self.fit.optimiser != Optimiser::FullBatch && s.require_positive == Some(true) {
+            option(table, "require_positive needs optimiser = \"full-batch\": batches are not fitted again".to_owned());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The work of the parties of a vertical job, without network: every letter goes straight into the next inbox.
 
 mod documents;
+mod selection;
 mod tampering;
 
 use std::collections::BTreeMap;

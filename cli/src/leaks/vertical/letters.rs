@@ -13,12 +13,14 @@ pub(super) fn leaks(scene: &Scene<'_>) -> Vec<SaidLeak> {
     all
 }
 
-/// How many letters of a kind there are. N parties, k feature holders, T passes.
+/// How many letters of a kind there are. N parties, k feature holders, T passes, R reviews.
 fn count(scene: &Scene<'_>, kind: LetterKind) -> u64 {
     let (k, passes) = (scene.numbers.feature_holders, scene.numbers.passes);
     let (n, learning) = (k + 1, u64::from(!scene.scoring));
-    // The first direction of a warm start needs no products.
-    let multiplied = passes.saturating_sub(u64::from(scene.warm));
+    let (reviews, refits) = (scene.numbers.reviews, scene.numbers.refits);
+    // The first direction of a refit comes with the review, and needs no products; nor does that of a warm start.
+    let asked = passes.saturating_sub(refits);
+    let multiplied = asked.saturating_sub(u64::from(scene.warm));
     let woe = learning * u64::from(scene.woe);
     match kind {
         LetterKind::PairSeed => k * k.saturating_sub(1) / 2,
@@ -28,9 +30,10 @@ fn count(scene: &Scene<'_>, kind: LetterKind) -> u64 {
         LetterKind::Positions => (n - 1) + n * (n - 1),
         LetterKind::Opening => learning,
         LetterKind::Counts | LetterKind::Binned => woe * k,
-        LetterKind::Ask => learning * passes,
+        LetterKind::Ask => learning * (asked + reviews),
         LetterKind::Products | LetterKind::Opened => learning * k * multiplied,
-        LetterKind::Masked => learning * k * passes,
+        LetterKind::Masked => learning * k * asked,
+        LetterKind::Reviewed => learning * k * reviews,
         LetterKind::PartialScores => k,
     }
 }
@@ -38,7 +41,8 @@ fn count(scene: &Scene<'_>, kind: LetterKind) -> u64 {
 /// Exchanges of the job, the last one included: alignment, then the label holder and the others in turn.
 fn exchanges(scene: &Scene<'_>) -> u64 {
     let align = 1 + 2 * (scene.numbers.feature_holders + 1);
-    let passes = (4 * scene.numbers.passes).saturating_sub(2 * u64::from(scene.warm));
+    let n = scene.numbers;
+    let passes = (4 * n.passes + 2 * n.reviews).saturating_sub(2 * u64::from(scene.warm) + 4 * n.refits);
     if scene.scoring { align + 2 } else { align + 2 + passes + 2 * u64::from(scene.woe) + 1 }
 }
 
@@ -68,8 +72,8 @@ fn result(scene: &Scene<'_>) -> SaidLeak {
         ("How many firms were asked for and scored, and without whom.", "请求与完成评分的企业数，以及缺席方。")
     } else {
         (
-            "Number of common, training and bad firms; loss of each pass; columns in use of each party; AUC, KS and Brier score of the label holder alone and of all together, on training and test firms. No coefficient, no column.",
-            "共有、训练与坏客户企业数；每轮损失；各方启用列数；标签方单独与联合的 AUC、KS、Brier（训练与测试）。不含系数与列。",
+            "Number of common, training and bad firms; loss of each pass; columns in use of each party; how many columns each review left out, of all parties together; AUC, KS and Brier score of the label holder alone and of all together, on training and test firms. No coefficient, no column.",
+            "共有、训练与坏客户企业数；每轮损失；各方启用列数；每次符号复核剔除的列数（各方合计）；标签方单独与联合的 AUC、KS、Brier（训练与测试）。不含系数与列。",
         )
     };
     SaidLeak {
@@ -102,6 +106,7 @@ fn letter(scene: &Scene<'_>, kind: LetterKind) -> SaidLeak {
         LetterKind::Products => products(scene),
         LetterKind::Opened => opened(scene),
         LetterKind::Masked => masked(scene),
+        LetterKind::Reviewed => reviewed(scene),
         LetterKind::PartialScores => partial_scores(scene),
     };
     let outsider = match kind {
@@ -401,6 +406,41 @@ fn masked(scene: &Scene<'_>) -> Words {
     )
 }
 
+fn reviewed(scene: &Scene<'_>) -> Words {
+    let (n, r) = (scene.numbers, scene.numbers.reviews);
+    let (whose_en, whose_zh) = match scene.sole() {
+        Some(sole) => (
+            format!(
+                "if it is not 0, {sole}'s score of every training firm with the columns that stay: one of the combinations that are counted as passes"
+            ),
+            format!("若不为 0，则另有 {sole} 以保留列对每家训练企业的得分，计入训练轮次的组合之一"),
+        ),
+        None => (
+            format!(
+                "the sum over the {} feature holders of one score per training firm with the columns that stay, which counts as a pass if any column was left out",
+                n.feature_holders
+            ),
+            format!("{} 个特征方以保留列对每家训练企业得分之和；若有列被剔除则计为一轮", n.feature_holders),
+        ),
+    };
+    (
+        note("review of signs", "符号复核"),
+        to_label_holder(scene),
+        [
+            note(
+                format!(
+                    "In each of {r} reviews how many of the holder's columns contradict their weight of evidence and are left out: a number, not which; and {whose_en}."
+                ),
+                format!("{r} 次复核中每次得知该方有几列与证据权重方向相反而被剔除（仅数量，不知哪些列）；{whose_zh}。"),
+            ),
+            note(
+                "The number would show in the next products anyway. The scores have pairwise masks where there are two feature holders or more. A sole holder counts its scores among the directions that it may send.",
+                "该数量本会在下一轮内积中显现。两个及以上特征方时得分有成对掩码；唯一特征方将其计入可发送方向数。",
+            ),
+        ],
+    )
+}
+
 fn partial_scores(scene: &Scene<'_>) -> Words {
     let c = scene.numbers.common;
     let (whose_en, whose_zh) = match scene.sole() {
@@ -422,9 +462,11 @@ fn partial_scores(scene: &Scene<'_>) -> Words {
         [
             note(
                 format!(
-                    "{whose_en}, test firms too; and of each holder, in the clear, its mean partial score over the training firms and its number of columns."
+                    "{whose_en}, test firms too; and of each holder, in the clear, its mean partial score over the training firms, its number of columns, and where coefficients were reviewed, how many still contradict."
                 ),
-                format!("{whose_zh}（含测试企业）；以及每个特征方明文的训练企业平均部分得分与列数。"),
+                format!(
+                    "{whose_zh}（含测试企业）；以及每个特征方明文的训练企业平均部分得分、列数，及复核后仍与证据权重方向相反的列数。"
+                ),
             ),
             note(
                 "Pairwise masks, where there are two feature holders or more. The mean is told so that firms can be scored when a holder is away.",

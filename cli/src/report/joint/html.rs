@@ -215,11 +215,25 @@ fn facts(report: &JointReport, total: u64) -> Vec<(Note, String)> {
             both("exchanges, passes", "交换次数、训练轮次"),
             format!("{}, {}", report.exchanges.len(), report.result.passes.len().saturating_sub(1)),
         ),
+        (both("columns left out for their sign", "因符号剔除的列"), reviewed(report)),
         (both("wall-clock time", "用时"), duration(report.seconds)),
         (both("sent by the parties", "参与方发送"), bytes(total)),
         (both("parcels", "邮包"), format!("{accepted} accepted 接受, {rejected} rejected 拒绝, {late} late 迟到")),
         (both("deadlines put off", "延期次数"), report.delays.to_string()),
     ]
+}
+
+/// What the reviews of signs left out, and what contradicts after all because the passes were used up.
+fn reviewed(report: &JointReport) -> String {
+    let dropped: u32 = report.result.reviews.iter().map(|r| r.dropped).sum();
+    match report.result.contradicting {
+        None => DASH.to_owned(),
+        Some(0) => format!("{dropped} in {} reviews 次复核", report.result.reviews.len()),
+        Some(left) => {
+            let reviews = report.result.reviews.len();
+            format!("{dropped} in {reviews} reviews 次复核; {left} left 仍相反: passes used up 轮次用尽")
+        }
+    }
 }
 
 fn holder_row(report: &JointReport, h: &super::data::HolderFacts) -> HolderRow {

@@ -55,6 +55,12 @@ fn label_holder(report: &JointReport) -> Vec<Note> {
         "Of each other party the mean of its part of the scores, and how many of its columns are in the model.",
         "其余每一方部分得分的均值及其入模列数。",
     ));
+    if report.result.contradicting.is_some() {
+        said.push(both(
+            "In each review how many columns of each other party contradict their weight of evidence and were left out: not which.",
+            "每次复核中其余每一方有几列与证据权重方向相反而被剔除（不知哪些列）。",
+        ));
+    }
     said.push(both(
         "Its own bins and weights. Not: a column, a value, a cut point, a weight or a gradient of anybody else.",
         "自有分箱与权重。不包括他方的任何列、取值、切分点、权重或梯度。",

@@ -154,6 +154,12 @@ impl Context<'_> {
         (self.place.parties.len() == 2).then(|| columns.saturating_sub(1).max(1))
     }
 
+    /// The same after a review that left `columns` of a sole holder's, `sent` directions having been sent: those are
+    /// combinations of more columns, and few of them say anything about these alone; what follows does.
+    pub fn most_passes_after(&self, most: Option<usize>, sent: usize, columns: usize) -> Option<usize> {
+        most.zip(self.most_passes(columns)).map(|(most, of_these)| most.min(sent + of_these))
+    }
+
     /// Training firms, by their number in the common order of training firms, that only decide when to stop.
     pub fn held_out(&self, trained: usize) -> Vec<usize> {
         let share = self.options.fit.validation_share;

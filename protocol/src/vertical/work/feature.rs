@@ -1,11 +1,12 @@
 //! The feature holder's side, after the firms are aligned.
 
 use haihe_models::vertical::{
-    COEFFICIENT_BITS, Direction, Encoder, FeatureHolder, Features, VALUE_LIMIT, VerticalError,
+    COEFFICIENT_BITS, Direction, DropReason, Encoder, FeatureHolder, Features, VALUE_LIMIT, VerticalError,
     feature_holder::FeatureState,
     gradient_from_products,
     minibatch::{BatchFeatures, BatchState},
     score::Block,
+    selection::{self, Review},
     woe,
 };
 use haihe_privacy::{
@@ -19,7 +20,7 @@ use super::{
     Kept, StepError, Turn,
     align::{Aligning, Rows},
     context::{Context, threads},
-    letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
+    letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products, Reviewed},
     model::{self, BLOCK_FILE, ModelFile},
     rows,
 };
@@ -51,6 +52,8 @@ pub(super) struct Feature {
     start: Vec<(String, f64)>,
     /// Passes so far.
     pass: usize,
+    /// Most directions that it sends; see [`Context::most_passes`].
+    most: Option<usize>,
     /// The next exchange is the label holder's.
     waits: bool,
     phase: Phase,
@@ -72,6 +75,7 @@ enum Phase {
     Opening,
     Binned,
     Asked,
+    Reviewed(Proposal),
     /// Products are being decrypted.
     Opened {
         masks: Vec<u64>,
@@ -84,6 +88,14 @@ enum Phase {
         #[serde(with = "super::as_json")]
         block: Option<Block>,
     },
+}
+
+/// Where a review leads, if any feature holder left out a column.
+#[derive(Serialize, Deserialize)]
+struct Proposal {
+    review: Review,
+    /// With the first direction sent; absent where none was.
+    state: Option<FeatureState>,
 }
 
 /// The part of the matrix in its two forms.
@@ -110,6 +122,7 @@ impl Feature {
             batch: None,
             start: Vec::new(),
             pass: 0,
+            most: None,
             waits: false,
             phase: Phase::Opening,
             ready: None,
@@ -118,7 +131,7 @@ impl Feature {
         if c.spec.scoring.is_some() {
             let block = kept_block(c, model)?;
             ModelFile::check(c, model)?;
-            outbox = feature.partial_scores(c, &block)?;
+            outbox = feature.partial_scores(c, &block, 0)?;
             return Ok(Turn::More(Self { phase: Phase::Over { block: None }, ..feature }, outbox));
         }
         outbox.announcement.phase = "aligned".to_owned();
@@ -143,6 +156,10 @@ impl Feature {
             Phase::Asked => {
                 let ask = c.letter(c.label_holder, "question")?;
                 self.answer(c, ask)
+            }
+            Phase::Reviewed(proposal) => {
+                let ask: Ask = c.letter(c.label_holder, "question")?;
+                self.reviewed(c, proposal, ask.refit)?.answer(c, ask)
             }
             Phase::Opened { masks, bits, largest } => self.direct(c, &masks, bits, largest),
             Phase::Over { block } => {
@@ -210,7 +227,10 @@ impl Feature {
         let binned: Binned = c.letter(a, "bins")?;
         let part = self.part(c)?;
         let encoder = woe::final_columns(&fine(c, &part)?, &binned.merged, &c.options.woe);
-        self.encoder = Some(encoder.map_err(|e| c.peer(a, e))?);
+        let encoder = encoder.map_err(|e| c.peer(a, e))?;
+        let x = encoder.encode(&part.features, &part.train).map_err(|e| c.own(e))?;
+        let most = c.options.selection.most_correlation();
+        self.encoder = Some(selection::by_correlation(encoder, &x, most).map_err(|e| c.own(e))?);
         self.answer(c, binned.ask)
     }
 
@@ -225,14 +245,17 @@ impl Feature {
         }
         let part = self.part(c)?;
         let encoder = self.encoder(c)?;
-        if encoder.columns.is_empty() {
+        let reviewed = encoder.dropped.iter().any(|d| matches!(d.reason, DropReason::WrongSign { .. }));
+        if encoder.columns.is_empty() && !reviewed {
             let (columns, rows) = (encoder.dropped.len(), part.train.len());
             return Err(c.own(VerticalError::NoColumns { columns, rows }));
         }
         let x = encoder.encode(&part.features, &part.train).map_err(|e| c.own(e))?;
-        let most = c.most_passes(x.len()).unwrap_or(usize::MAX);
-        let holder = FeatureHolder::new(x, c.options.regression.ridge).map_err(|e| c.own(e))?;
-        let mut holder = holder.with_most_directions(most);
+        if self.state.is_none() {
+            self.most = c.most_passes(x.len());
+        }
+        let holder = FeatureHolder::of_what_is_left(x, c.options.regression.ridge).map_err(|e| c.own(e))?;
+        let mut holder = holder.with_most_directions(self.most.unwrap_or(usize::MAX));
         if let Some(state) = &self.state {
             holder = holder.resume(state.clone()).map_err(|e| c.own(e))?;
         }
@@ -251,6 +274,9 @@ impl Feature {
             ready.holder.apply(combination).map_err(|e| c.peer(a, e))?;
             self.state = Some(ready.holder.state().clone());
         }
+        if ask.review {
+            return self.review(c, ready);
+        }
         if ask.fitted {
             let part = self.part(c)?;
             let coefficients = match self.batch {
@@ -264,7 +290,8 @@ impl Feature {
             };
             let block = Block::new(self.encoder(c)?, &coefficients, 0.0, &part.features, &part.train);
             let block = block.map_err(|e| c.own(e))?;
-            let outbox = self.partial_scores(c, &block)?;
+            let found = if c.options.reviews() { selection::contradicting(&coefficients) } else { 0 };
+            let outbox = self.partial_scores(c, &block, found)?;
             let phase = Phase::Over { block: Some(block) };
             return Ok(Turn::More(Self { phase, waits: false, ..self }, outbox));
         }
@@ -272,6 +299,47 @@ impl Feature {
             Some(residuals) => self.products(c, ready, &residuals),
             None if c.options.fit.warm_start.is_some() && self.pass == 0 => self.first_direction(c, ready),
             None => Err(c.peer(a, "it asks for nothing")),
+        }
+    }
+
+    /// Looks at its coefficients: says how many columns contradict, and offers to go on without them.
+    fn review(self, c: &mut Context<'_>, ready: Box<Ready>) -> Result<Turn<Self>, StepError> {
+        let a = c.label_holder;
+        if !c.options.reviews() {
+            return Err(c.peer(a, "it asks for a review, which this job has none of"));
+        }
+        let review = ready.holder.review().map_err(|e| c.own(e))?;
+        let (mut state, mut direction) = (None, None);
+        // What a sole holder that drops nothing would send is a combination of what it has sent.
+        if !review.dropped.is_empty() || c.feature_holders().len() > 1 {
+            let (next, first) = ready.holder.refit(&review).map_err(|e| refused(c, e))?;
+            state = Some(next.state().clone());
+            direction = Some(self.masked(c, &first)?);
+        }
+        let mut outbox = Outbox::default();
+        outbox.announcement.phase = format!("train: pass {}, review", self.pass);
+        outbox.shows_scores = direction.is_some();
+        let letter = Reviewed { dropped: review.dropped.len() as u32, direction };
+        outbox.letters = letters::write(vec![a], &letter);
+        let phase = Phase::Reviewed(Proposal { review, state });
+        Ok(Turn::More(Self { phase, ready: Some(ready), ..self }, outbox))
+    }
+
+    /// The label holder knows what all have found: everybody goes on with the columns that are left, or as before.
+    fn reviewed(mut self, c: &Context<'_>, proposal: Proposal, refit: bool) -> Result<Self, StepError> {
+        let Proposal { review, state } = proposal;
+        match state.filter(|_| refit) {
+            Some(state) => {
+                self.encoder = Some(self.encoder(c)?.reviewed(&review));
+                self.most = c.most_passes_after(self.most, self.pass, review.kept.len());
+                (self.state, self.ready) = (Some(state), None);
+                self.pass += 1;
+                Ok(self)
+            }
+            None if refit || !review.dropped.is_empty() => {
+                Err(c.peer(c.label_holder, "it does not go on from what the review has found"))
+            }
+            None => Ok(self),
         }
     }
 
@@ -297,6 +365,12 @@ impl Feature {
         }
         let mut outbox = Outbox::default();
         outbox.announcement.phase = format!("train: pass {}, products", self.pass + 1);
+        if ready.holder.x().is_empty() {
+            // No column has stood a review: nothing is multiplied, and the others go on.
+            outbox.letters = letters::write(vec![a], &Products { columns: 0, response: Vec::new() });
+            let phase = Phase::Opened { masks: Vec::new(), bits: residuals.bits, largest: residuals.largest };
+            return Ok(Turn::More(Self { phase, ready: Some(ready), ..self }, outbox));
+        }
         let rows = match c.options.fit.optimiser {
             Optimiser::FullBatch => None,
             Optimiser::Minibatch => {
@@ -376,10 +450,7 @@ impl Feature {
             ready.holder = batch.into_holder();
             return self.offer(c, ready, &Direction { scores, scalars: Vec::new() });
         }
-        let direction = ready.holder.direct(&gradient).map_err(|e| match e {
-            VerticalError::Budget { .. } => c.peer(a, e),
-            _ => c.own(e),
-        })?;
+        let direction = ready.holder.direct(&gradient).map_err(|e| refused(c, e))?;
         self.state = Some(ready.holder.state().clone());
         self.offer(c, ready, &direction)
     }
@@ -410,13 +481,14 @@ impl Feature {
     }
 
     /// The block's scores of all common firms, for the label holder.
-    fn partial_scores(&self, c: &Context<'_>, block: &Block) -> Result<Outbox, StepError> {
+    fn partial_scores(&self, c: &Context<'_>, block: &Block, contradicting: usize) -> Result<Outbox, StepError> {
         let features = rows::features(c.firms, &self.rows).map_err(|e| c.own(e))?;
         let all: Vec<usize> = (0..self.rows.len()).collect();
         let scores = block.partials(&features, &all).map_err(|e| c.own(e))?;
         let pairs = Aligning::pair_seeds(&self.pairs);
         let masked = Masks::new(c.me(), &pairs).mask(&c.purpose("partial scores"), &scores).map_err(|e| c.own(e))?;
-        let letter = PartialScores { scores: masked, mean: block.mean_partial, columns: block.columns.len() as u32 };
+        let (columns, contradicting) = (block.columns.len() as u32, contradicting as u32);
+        let letter = PartialScores { scores: masked, mean: block.mean_partial, columns, contradicting };
         let mut outbox = Outbox::default();
         outbox.announcement.phase = "scores of the common firms".to_owned();
         outbox.letters = letters::write(vec![c.label_holder], &letter);
@@ -453,6 +525,14 @@ impl Feature {
         let seed = c.secret_now("products");
         let (response, masks) = multiply(matrix, &encrypted, &key, &seed, masking, threads()).map_err(|e| c.own(e))?;
         Ok((response.to_bytes(), masks))
+    }
+}
+
+/// More directions than it allows are the label holder's fault.
+fn refused(c: &Context<'_>, error: VerticalError) -> StepError {
+    match error {
+        VerticalError::Budget { .. } => c.peer(c.label_holder, error),
+        _ => c.own(error),
     }
 }
 

@@ -9,12 +9,13 @@ use haihe_models::{
     scorecard::{Tier, Warning, score_0_100},
     table::{ColumnKind, ColumnSpec},
     vertical::{
-        Direction, Encoded, Encoder, LabelHolder, Pass, SCORE_LIMIT, Status, VALUE_LIMIT,
+        COEFFICIENT_BITS, Direction, Encoded, Encoder, LabelHolder, Pass, SCORE_LIMIT, Status, VALUE_LIMIT,
         label_holder::LabelState,
         log_odds,
         minibatch::{BatchLabel, BatchState},
         quantise_residuals,
         score::Block,
+        selection::{self, Review},
         woe::{self, FineColumn},
     },
 };
@@ -29,7 +30,7 @@ use super::{
     align::Rows,
     context::Context,
     feature::{RESIDUAL_BITS, SCALAR_BITS, kept_block},
-    letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
+    letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products, Reviewed},
     model::{self, EVALUATION_FILE, Evaluation, ModelFile, pretty},
     rows,
 };
@@ -65,6 +66,18 @@ pub struct Comparison {
     pub test: Option<Quality>,
 }
 
+/// A review of the signs of all coefficients, see [`haihe_models::vertical::selection`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewHeld {
+    /// Passes until then.
+    pub after_pass: usize,
+    /// Columns that contradicted their weight of evidence and were left out, of all parties together.
+    pub dropped: u32,
+    /// Some were a feature holder's: the next pass began a subspace of its own, without products. Else the directions stayed.
+    pub refit: bool,
+}
+
 /// What the label holder publishes when the fit is over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JointResult {
@@ -78,6 +91,13 @@ pub struct JointResult {
     pub passes: Vec<Pass>,
     /// How often the label holder saw scores of the others: once per pass, or per batch.
     pub steps: u64,
+    /// Reviews of the coefficients, in their order; none where the job asks for none.
+    #[serde(default)]
+    pub reviews: Vec<ReviewHeld>,
+    /// Columns in use that contradict their weight of evidence after all, because the passes were used up; absent where the
+    /// job asks for no reviews.
+    #[serde(default)]
+    pub contradicting: Option<u32>,
     /// The label holder's own columns alone, on the same firms.
     pub alone: Comparison,
     /// All parties together.
@@ -111,6 +131,9 @@ pub(super) struct Label {
     passes: Vec<Pass>,
     /// Scores received, of all firms or of a batch.
     steps: u64,
+    reviews: Vec<ReviewHeld>,
+    /// Columns in use of each feature holder, once it has said so.
+    columns: BTreeMap<usize, usize>,
     alone: Option<Comparison>,
     /// Where it stands if it goes batch by batch.
     batch: Option<BatchState>,
@@ -130,6 +153,7 @@ enum Phase {
     Counts,
     Products(Asked),
     Directions,
+    Reviews,
     Scores,
     Scoring,
 }
@@ -164,6 +188,8 @@ impl Label {
             state: None,
             passes: Vec::new(),
             steps: 0,
+            reviews: Vec::new(),
+            columns: BTreeMap::new(),
             alone: None,
             batch: None,
             most_passes: None,
@@ -200,6 +226,7 @@ impl Label {
             Phase::Counts => self.merge(c),
             Phase::Products(asked) => self.decrypt(c, asked),
             Phase::Directions => self.receive(c),
+            Phase::Reviews => self.review(c),
             Phase::Scores => self.finish(c),
             Phase::Scoring => self.score(c, model),
         }
@@ -340,7 +367,10 @@ impl Label {
         let fine = woe::fine_columns(&features, &train, &c.options.woe).map_err(|e| c.own(e))?;
         let counted: Vec<FineColumn> = fine.iter().map(|f| f.counted(f.bads(&bad))).collect();
         let own = woe::merge(&counted, &bad, &c.options.woe).map_err(|e| c.own(e))?;
-        self.encoder = Some(woe::final_columns(&fine, &own, &c.options.woe).map_err(|e| c.own(e))?);
+        let encoder = woe::final_columns(&fine, &own, &c.options.woe).map_err(|e| c.own(e))?;
+        let x = encoder.encode(&features, &train).map_err(|e| c.own(e))?;
+        let most = c.options.selection.most_correlation();
+        self.encoder = Some(selection::by_correlation(encoder, &x, most).map_err(|e| c.own(e))?);
         let ask = self.first(c)?;
         let mut outbox = Outbox::default();
         outbox.announcement.phase = "bins with enough firms".to_owned();
@@ -396,16 +426,16 @@ impl Label {
             let residuals = batch.receive(&vec![0; batch.rows().len()]).map_err(|e| c.own(e))?;
             self.batch = Some(batch.state().clone());
             self.remember(Box::new(batch.into_holder()));
-            return Ok(Ask { combination, residuals: Some(self.multiplicand(c, &residuals)?), fitted: false });
+            return Ok(Ask::pass(combination, Some(self.multiplicand(c, &residuals)?)));
         }
         let residuals = solver.residuals();
         let warm = c.options.fit.warm_start.is_some() && self.passes.len() == 1;
         self.remember(solver);
         if warm {
             self.phase = Phase::Directions;
-            return Ok(Ask { combination, residuals: None, fitted: false });
+            return Ok(Ask::pass(combination, None));
         }
-        Ok(Ask { combination, residuals: Some(self.multiplicand(c, &residuals)?), fitted: false })
+        Ok(Ask::pass(combination, Some(self.multiplicand(c, &residuals)?)))
     }
 
     /// Residuals of all training firms or of a batch, encrypted.
@@ -452,7 +482,8 @@ impl Label {
         }
         let mut outbox = Outbox::default();
         outbox.announcement.phase = "train: next batch".to_owned();
-        outbox.letters = letters::write(c.feature_holders(), &Ask { combination: None, residuals, fitted });
+        let ask = if fitted { Ask::end(None) } else { Ask::pass(None, residuals) };
+        outbox.letters = letters::write(c.feature_holders(), &ask);
         Ok(Turn::More(self, outbox))
     }
 
@@ -462,29 +493,59 @@ impl Label {
         for party in c.feature_holders() {
             let products: Products = c.letter(party, "products")?;
             let columns = products.columns as usize;
-            if columns == 0 || columns > c.declared_columns(party) {
-                return Err(c.peer(party, "it sends products of more columns than the job has"));
+            match self.columns.get(&party) {
+                Some(known) if *known != columns => {
+                    return Err(c.peer(party, format!("it sends products of {columns} columns where it has {known}")));
+                }
+                None if columns == 0 || columns > c.declared_columns(party) => {
+                    return Err(c.peer(party, "it sends products of more columns than the job has"));
+                }
+                Some(_) => {}
+                None => {
+                    self.columns.insert(party, columns);
+                    self.allow(c.most_passes(columns));
+                }
             }
-            let values = self.decrypted(c, party, asked, columns, &products.response)?;
-            let most = c.most_passes(columns);
-            if most != self.most_passes {
-                // The solver is made again with as many passes as there may be.
-                (self.most_passes, self.solver) = (most, None);
-            }
+            let values = match columns {
+                0 => Vec::new(),
+                _ => self.decrypted(c, party, asked, columns, &products.response)?,
+            };
             outbox.letters.extend(letters::write(vec![party], &Opened { values }));
         }
         self.phase = Phase::Directions;
         Ok(Turn::More(self, outbox))
     }
 
-    /// Opens the sum of all directions and minimises over what is known.
+    /// As many passes as there may be: the solver is made again with them.
+    fn allow(&mut self, most: Option<usize>) {
+        if most != self.most_passes {
+            (self.most_passes, self.solver) = (most, None);
+        }
+    }
+
     fn receive(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
         let letters: Vec<Masked> =
             c.feature_holders().into_iter().map(|p| c.letter(p, "direction")).collect::<Result<_, _>>()?;
-        self.steps += 1;
         if c.options.fit.optimiser == Optimiser::Minibatch {
+            self.steps += 1;
             return self.next_batch(c, &letters);
         }
+        let ask = self.direction(c, &letters)?;
+        Ok(self.asking(c, &ask))
+    }
+
+    fn asking(self, c: &Context<'_>, ask: &Ask) -> Turn<Self> {
+        let mut outbox = Outbox::default();
+        if let Some(pass) = self.passes.last() {
+            outbox.announcement.phase = format!("train: pass {}, loss {:.6}", pass.pass, pass.loss);
+        }
+        outbox.letters = letters::write(c.feature_holders(), ask);
+        Turn::More(self, outbox)
+    }
+
+    /// Opens the sum of all directions, minimises over what is known, and says what follows.
+    fn direction(&mut self, c: &mut Context<'_>, letters: &[Masked]) -> Result<Ask, StepError> {
+        self.steps += 1;
         let scores: Vec<&[u8]> = letters.iter().map(|l| l.scores.as_slice()).collect();
         let scores = pairwise::open(&scores, self.trained()).map_err(|e| c.together(e))?;
         let scalars: Vec<&[u8]> = letters.iter().map(|l| l.scalars.as_slice()).collect();
@@ -493,21 +554,83 @@ impl Label {
         let scalars = pairwise::open_wide(&scalars, expected).map_err(|e| c.together(e))?;
         let scalars = scalars.iter().map(|s| *s as f64 / 2f64.powi(SCALAR_BITS as i32)).collect();
         let pass = solver.receive(&Direction { scores, scalars }).map_err(|e| c.together(e))?;
-        let mut outbox = Outbox::default();
-        outbox.announcement.phase = format!("train: pass {}, loss {:.6}", pass.pass, pass.loss);
-        let status = pass.status;
         // How long the others' gradient is, is between them and the label holder.
-        self.passes.push(Pass { gradient_norm: None, ..pass });
-        let ask = if status == Status::Continue {
-            self.ask(c, solver)?
-        } else {
+        self.passes.push(Pass { gradient_norm: None, ..pass.clone() });
+        let counted = self.columns.len() == c.feature_holders().len();
+        if c.options.reviews() && counted && solver.review_is_due(&pass) {
             let combination = Some(solver.combination());
             self.remember(solver);
-            self.phase = Phase::Scores;
-            Ask { combination, residuals: None, fitted: true }
-        };
-        outbox.letters = letters::write(c.feature_holders(), &ask);
-        Ok(Turn::More(self, outbox))
+            self.phase = Phase::Reviews;
+            return Ok(Ask::review(combination));
+        }
+        self.go_on(c, solver, pass.status == Status::Continue)
+    }
+
+    /// The next pass, or the end.
+    fn go_on(&mut self, c: &mut Context<'_>, mut solver: Box<LabelHolder>, more: bool) -> Result<Ask, StepError> {
+        if more {
+            return self.ask(c, solver);
+        }
+        let combination = Some(solver.combination());
+        self.remember(solver);
+        self.phase = Phase::Scores;
+        Ok(Ask::end(combination))
+    }
+
+    /// Takes what all have found in a review, its own columns too.
+    fn review(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+        let (mut firsts, mut theirs) = (Vec::new(), 0);
+        for party in c.feature_holders() {
+            let Reviewed { dropped, direction } = c.letter(party, "review")?;
+            let known = self.columns.get(&party).copied().unwrap_or(0);
+            let Some(left) = known.checked_sub(dropped as usize) else {
+                return Err(c.peer(party, format!("it leaves out {dropped} columns of {known}")));
+            };
+            if direction.is_none() && (dropped > 0 || c.feature_holders().len() > 1) {
+                return Err(c.peer(party, "it does not say where it goes on from after the review"));
+            }
+            self.columns.insert(party, left);
+            firsts.extend(direction);
+            theirs += dropped;
+        }
+        let last = self.passes.last().map(|p| (p.pass, p.status));
+        let (after_pass, status) = last.ok_or_else(|| c.own("a review before the first pass"))?;
+        let mut solver = self.solver(c)?;
+        let own = solver.review().map_err(|e| c.own(e))?;
+        if theirs == 0 {
+            let dropped = self.narrow(c, &mut solver, own)?;
+            self.reviews.push(ReviewHeld { after_pass, dropped, refit: false });
+            let ask = self.go_on(c, solver, dropped > 0 || status == Status::Continue)?;
+            return Ok(self.asking(c, &ask));
+        }
+        solver.refit(&own).map_err(|e| c.own(e))?;
+        self.leave_out(c, &own)?;
+        self.remember(solver);
+        if let Some(sole) = self.columns.values().next() {
+            self.allow(c.most_passes_after(self.most_passes, after_pass, *sole));
+        }
+        let dropped = theirs + own.dropped.len() as u32;
+        self.reviews.push(ReviewHeld { after_pass, dropped, refit: true });
+        let ask = Ask { refit: true, ..self.direction(c, &firsts)? };
+        Ok(self.asking(c, &ask))
+    }
+
+    /// Own columns alone are left out, until none contradicts: nobody else has to know, and the directions stay.
+    fn narrow(&mut self, c: &Context<'_>, solver: &mut LabelHolder, own: Review) -> Result<u32, StepError> {
+        let (mut own, mut dropped) = (own, 0);
+        while !own.dropped.is_empty() {
+            dropped += own.dropped.len() as u32;
+            self.leave_out(c, &own)?;
+            solver.narrow(&own).map_err(|e| c.own(e))?;
+            own = solver.review().map_err(|e| c.own(e))?;
+        }
+        Ok(dropped)
+    }
+
+    fn leave_out(&mut self, c: &Context<'_>, own: &Review) -> Result<(), StepError> {
+        let encoder = self.encoder.as_ref().ok_or_else(|| c.own("no encoding yet: a step was left out"))?;
+        self.encoder = Some(encoder.reviewed(own));
+        Ok(())
     }
 
     /// The label holder's part of the model, with the intercept.
@@ -542,8 +665,12 @@ impl Label {
             if letter.mean.unsigned_abs() > SCORE_LIMIT.unsigned_abs() {
                 return Err(c.peer(p, "its mean score is impossible"));
             }
-            if letter.columns as usize > c.declared_columns(p) {
-                return Err(c.peer(p, "it uses more columns than the job has"));
+            let known = self.columns.get(&p).copied();
+            if letter.columns as usize > c.declared_columns(p) || known.is_some_and(|k| k != letter.columns as usize) {
+                return Err(c.peer(p, "it uses other columns than it has said, or more than the job has"));
+            }
+            if letter.contradicting > letter.columns {
+                return Err(c.peer(p, "more columns contradict than it uses"));
             }
             Ok(letter)
         };
@@ -594,6 +721,9 @@ impl Label {
         columns.insert(c.name(c.me()).clone(), block.columns.len() as u32);
         let means: BTreeMap<PartyId, i64> =
             holders.iter().zip(&letters).map(|(p, l)| (c.name(*p).clone(), l.mean)).collect();
+        let own = block.columns.iter().map(|t| t.coefficient as f64 * 2f64.powi(-(COEFFICIENT_BITS as i32)));
+        let own = selection::contradicting(&own.collect::<Vec<_>>()) as u32;
+        let contradicting = own + letters.iter().map(|l| l.contradicting).sum::<u32>();
         let alone = self.alone.clone().ok_or_else(|| c.own("the own model is missing: a step was left out"))?;
         let result = JointResult {
             label_holder: c.name(c.me()).clone(),
@@ -601,6 +731,8 @@ impl Label {
             common: self.rows.len() as u64,
             passes: self.passes.clone(),
             steps: self.steps,
+            reviews: self.reviews.clone(),
+            contradicting: c.options.reviews().then_some(contradicting),
             alone,
             joint,
         };

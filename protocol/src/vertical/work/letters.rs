@@ -45,6 +45,8 @@ kinds! {
     Opened,
     /// Scores of a direction and a few scalars, masked.
     Masked,
+    /// How many columns contradict their weight of evidence and are left out, and the scores to go on from, masked.
+    Reviewed,
     /// Partial scores of all common firms, masked; their mean and the number of columns in the clear.
     PartialScores,
 }
@@ -59,7 +61,7 @@ macro_rules! said {
     ($($kind:ident)*) => { $(impl Said for $kind { const KIND: LetterKind = LetterKind::$kind; })* };
 }
 
-said! { Opening Counts Binned Ask Products Opened Masked PartialScores }
+said! { Opening Counts Binned Ask Products Opened Masked Reviewed PartialScores }
 
 /// From the label holder, once the firms are aligned.
 #[derive(Serialize, Deserialize)]
@@ -112,10 +114,31 @@ pub(super) struct Binned {
 pub(super) struct Ask {
     /// How far along the directions so far; absent before the first.
     pub combination: Option<Combination>,
-    /// What is to be multiplied; absent at the end, and where a direction is asked for at once (warm start).
+    /// What is to be multiplied; absent at the end, for a review, and where a direction is asked for at once (warm start).
     pub residuals: Option<Encrypted>,
     /// The fit is over.
     pub fitted: bool,
+    /// All are to look at their coefficients.
+    pub review: bool,
+    /// After a review: all go on without the columns that were left out, from the direction that they sent with it.
+    pub refit: bool,
+}
+
+impl Ask {
+    /// A pass: products with these residuals.
+    pub fn pass(combination: Option<Combination>, residuals: Option<Encrypted>) -> Self {
+        Self { combination, residuals, fitted: false, review: false, refit: false }
+    }
+
+    /// The partial scores: the fit is over.
+    pub fn end(combination: Option<Combination>) -> Self {
+        Self { fitted: true, ..Self::pass(combination, None) }
+    }
+
+    /// A review.
+    pub fn review(combination: Option<Combination>) -> Self {
+        Self { review: true, ..Self::pass(combination, None) }
+    }
 }
 
 /// From a feature holder: encrypted, masked products with its columns.
@@ -143,6 +166,16 @@ pub(super) struct Masked {
     pub scalars: Vec<u8>,
 }
 
+/// From a feature holder: what it found when it looked at its coefficients.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Reviewed {
+    /// Columns that contradict their weight of evidence; it goes on without them.
+    pub dropped: u32,
+    /// Where it goes on from: its scores with the columns that stay, as a first direction. Absent from a sole holder that drops
+    /// none, as nothing follows from it.
+    pub direction: Option<Masked>,
+}
+
 /// From a feature holder: its partial scores of all common firms, masked.
 #[derive(Serialize, Deserialize)]
 pub(super) struct PartialScores {
@@ -152,6 +185,8 @@ pub(super) struct PartialScores {
     pub mean: i64,
     /// Columns in use, for the report.
     pub columns: u32,
+    /// Columns among them that contradict their weight of evidence after all; 0 where the job asks for no reviews.
+    pub contradicting: u32,
 }
 
 /// The same letter to some; none to nobody.

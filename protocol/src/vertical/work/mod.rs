@@ -8,6 +8,7 @@
 //! | then, WOE only | training rows, encrypted labels | encrypted counts of bad firms per bin |
 //! | each pass | encrypted residuals | encrypted, masked products |
 //! | | decrypts them | masked scores of a direction |
+//! | each review, WOE only | asks for it | how many columns contradict, masked scores without them |
 //! | last two | asks for scores; publishes the evaluation | masked partial scores; nothing |
 
 mod align;
@@ -35,7 +36,7 @@ use super::{Inbox, Outbox};
 use crate::{error::Fault, id::PartyId, job::JobSpec};
 
 pub use self::align::FirmsAnnounced;
-pub use self::label::{Comparison, JointResult, Quality, ScoredResult};
+pub use self::label::{Comparison, JointResult, Quality, ReviewHeld, ScoredResult};
 pub use self::letters::LetterKind;
 pub use self::model::{BLOCK_FILE, EVALUATION_FILE, Evaluation, MODEL_FILE, ModelFile, SCORECARD_FILE};
 
