@@ -152,7 +152,7 @@ enum Phase {
     Counts,
     Products(Asked),
     Directions,
-    Reviews,
+    Reviews(f64),
     Scores,
     Scoring,
 }
@@ -225,7 +225,7 @@ impl Label {
             Phase::Counts => self.merge(c),
             Phase::Products(asked) => self.decrypt(c, asked),
             Phase::Directions => self.receive(c),
-            Phase::Reviews => self.review(c),
+            Phase::Reviews(above) => self.review(c, above),
             Phase::Scores => self.finish(c),
             Phase::Scoring => self.score(c, model),
         }
@@ -556,11 +556,11 @@ impl Label {
         // How long the others' gradient is, is between them and the label holder.
         self.passes.push(Pass { gradient_norm: None, ..pass.clone() });
         let counted = self.columns.len() == c.feature_holders().len();
-        if c.options.reviews() && counted && solver.review_is_due(&pass) {
+        if let Some(above) = solver.review_is_due(&pass).filter(|_| counted && c.options.reviews()) {
             let combination = Some(solver.combination());
             self.remember(solver);
-            self.phase = Phase::Reviews;
-            return Ok(Ask::review(combination));
+            self.phase = Phase::Reviews(above);
+            return Ok(Ask::review(combination, above));
         }
         self.go_on(c, solver, pass.status == Status::Continue)
     }
@@ -570,6 +570,12 @@ impl Label {
         if more {
             return self.ask(c, solver);
         }
+        if c.options.reviews() {
+            // Own columns need no pass: they are left out even if none is left for a review.
+            let above = selection::CONTRADICTION;
+            let own = solver.review(above).map_err(|e| c.own(e))?;
+            self.narrow(c, &mut solver, own, above)?;
+        }
         let combination = Some(solver.combination());
         self.remember(solver);
         self.phase = Phase::Scores;
@@ -577,7 +583,7 @@ impl Label {
     }
 
     /// Takes what all have found in a review, its own columns too.
-    fn review(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
+    fn review(mut self, c: &mut Context<'_>, above: f64) -> Result<Turn<Self>, StepError> {
         let (mut firsts, mut theirs) = (Vec::new(), 0);
         for party in c.feature_holders() {
             let Reviewed { dropped, direction } = c.letter(party, "review")?;
@@ -595,9 +601,9 @@ impl Label {
         let last = self.passes.last().map(|p| (p.pass, p.status));
         let (after_pass, status) = last.ok_or_else(|| c.own("a review before the first pass"))?;
         let mut solver = self.solver(c)?;
-        let own = solver.review().map_err(|e| c.own(e))?;
+        let own = solver.review(above).map_err(|e| c.own(e))?;
         if theirs == 0 {
-            let dropped = self.narrow(c, &mut solver, own)?;
+            let dropped = self.narrow(c, &mut solver, own, above)?;
             self.reviews.push(ReviewHeld { after_pass, dropped, refit: false });
             let ask = self.go_on(c, solver, dropped > 0 || status == Status::Continue)?;
             return Ok(self.asking(c, &ask));
@@ -615,13 +621,13 @@ impl Label {
     }
 
     /// Own columns alone are left out, until none contradicts: nobody else has to know, and the directions stay.
-    fn narrow(&mut self, c: &Context<'_>, solver: &mut LabelHolder, own: Review) -> Result<u32, StepError> {
+    fn narrow(&mut self, c: &Context<'_>, solver: &mut LabelHolder, own: Review, above: f64) -> Result<u32, StepError> {
         let (mut own, mut dropped) = (own, 0);
         while !own.dropped.is_empty() {
             dropped += own.dropped.len() as u32;
             self.leave_out(c, &own)?;
             solver.narrow(&own).map_err(|e| c.own(e))?;
-            own = solver.review().map_err(|e| c.own(e))?;
+            own = solver.review(above).map_err(|e| c.own(e))?;
         }
         Ok(dropped)
     }
