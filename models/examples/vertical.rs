@@ -383,6 +383,9 @@ fn trial(
     let parts: Vec<Encoded> =
         parties.iter().zip(&encoders).map(|(&p, e)| Ok(e.encode(&data.parties[p].1, train)?)).collect::<Result<_>>()?;
     let all: Vec<&Encoded> = parts.iter().collect();
+    // A sole feature holder sends fewer directions than it has columns.
+    let most = if let [_, sole] = all.as_slice() { sole.len() - 1 } else { usize::MAX };
+    let solver = &SolverOptions { max_passes: solver.max_passes.min(most), ..solver.clone() };
     let Selected { fitted: joint, kept: keeps, dropped } =
         federate_selected(all[0], &all[1..], &bad, solver, 16, positive, |_| {})?;
     let kept: Vec<Encoded> = parts.iter().zip(&keeps).map(|(p, k)| p.narrowed(k)).collect();
