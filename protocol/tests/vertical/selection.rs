@@ -199,7 +199,7 @@ fn a_party_may_lose_all_of_its_columns() {
 
 #[test]
 fn a_sole_holder_does_not_send_more_for_reviews() {
-    // So strict a tolerance that nothing but the brake ends the fit.
+    // So strict a tolerance that nothing but the brake (`Context::most_passes`) ends the fit.
     for (columns, most) in [(2, 1), (3, 2), (6, 5)] {
         let widths = [3, columns];
         let spec = spec(&contrary_job(&widths, "[vertical.regression]\ntolerance = 1e-12\n"));
