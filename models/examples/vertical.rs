@@ -1,6 +1,7 @@
 //! Vertical regression on public data, all roles in one process, against pooled training and the label holder alone:
-//! `cargo run -p haihe-models --example vertical -- DATA_DIR [all | options] [SET]`, where the folder holds CSV files (`.gz` too)
-//! per party. `options` cross-validates the binning options on the training rows, which is how the defaults were chosen.
+//! `cargo run -p haihe-models --example vertical -- DATA_DIR [all | options | selection] [SET]`, where the folder holds CSV files (`.gz`
+//! too) per party. `options` cross-validates the binning options on the training rows, which is how the defaults were chosen;
+//! `selection` the limits on correlation and the reviews of signs.
 
 use haihe_models::binning::Shape;
 use haihe_models::metrics::Ranking;
@@ -351,6 +352,7 @@ fn options(data: &Data, solver: &SolverOptions) -> Result<()> {
     )
 }
 
+/// What came of a selection.
 struct Trial {
     auc: f64,
     ks: f64,
@@ -361,6 +363,7 @@ struct Trial {
     distance: f64,
 }
 
+/// Selects, trains on `train` and ranks `test`.
 fn trial(
     data: &Data,
     train: &[usize],
@@ -380,6 +383,9 @@ fn trial(
     let parts: Vec<Encoded> =
         parties.iter().zip(&encoders).map(|(&p, e)| Ok(e.encode(&data.parties[p].1, train)?)).collect::<Result<_>>()?;
     let all: Vec<&Encoded> = parts.iter().collect();
+    // A sole feature holder sends fewer directions than it has columns.
+    let most = if let [_, sole] = all.as_slice() { sole.len() - 1 } else { usize::MAX };
+    let solver = &SolverOptions { max_passes: solver.max_passes.min(most), ..solver.clone() };
     let Selected { fitted: joint, kept: keeps, dropped } =
         federate_selected(all[0], &all[1..], &bad, solver, 16, positive, |_| {})?;
     let kept: Vec<Encoded> = parts.iter().zip(&keeps).map(|(p, k)| p.narrowed(k)).collect();
@@ -407,6 +413,7 @@ fn trial(
     })
 }
 
+/// Limits on correlation, with and without reviews of signs: cross-validated on the training rows, then on the test rows.
 fn select(data: &Data, solver: &SolverOptions) -> Result<()> {
     let woe = WoeOptions::default();
     for most in [1.0, 0.95, 0.9, 0.8, 0.75, 0.6] {

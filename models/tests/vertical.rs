@@ -483,7 +483,7 @@ fn a_review_is_backward_elimination() {
     let (parts, bad) = suppressed(21, 1500, &[5]);
     let twin = fit(&[&parts[0]], &bad, &SolverOptions::default()).expect("fits");
     let w = &twin.coefficients[0];
-    let found = review(&parts[0].real(), w, 0.15, 1.0).expect("solves");
+    let found = review(&parts[0].real(), w, 0.15, 1.0, CONTRADICTION).expect("solves");
     assert_eq!((found.kept.as_slice(), found.dropped.as_slice()), (&[0, 1, 2, 3][..], &[(4, w[4])][..]));
     // The column that said the same takes over: nearly what a fit without the other finds.
     let without = fit(&[&parts[0].narrowed(&found.kept)], &bad, &SolverOptions::default()).expect("fits");
@@ -492,7 +492,8 @@ fn a_review_is_backward_elimination() {
     }
     assert!((w[0] - without.coefficients[0][0]).abs() > 0.2);
     // Rounding is no contradiction.
-    let calm = review(&parts[0].real(), &[-1.0, CONTRADICTION / 2.0, 0.0, -0.5, -0.1], 0.15, 1.0).expect("solves");
+    let calm = review(&parts[0].real(), &[-1.0, CONTRADICTION / 2.0, 0.0, -0.5, -0.1], 0.15, 1.0, CONTRADICTION)
+        .expect("solves");
     assert_eq!((calm.kept.len(), calm.dropped.len()), (5, 0));
     assert_eq!(contradicting(&[0.0, CONTRADICTION, 2.0 * CONTRADICTION, -1.0]), 1);
 }
@@ -529,11 +530,11 @@ fn a_refit_counts_the_directions_of_before() {
     }
     let combination = label.combination();
     holders[0].apply(&combination).expect("fits");
-    let found = holders[0].review().expect("solves");
+    let found = holders[0].review(CONTRADICTION).expect("solves");
     assert!(!found.dropped.is_empty());
     let (mut next, first) = holders[0].refit(&found).expect("the third");
     // Both sides come out of the vault to the same bits.
-    let own = label.review().expect("solves");
+    let own = label.review(CONTRADICTION).expect("solves");
     label.refit(&own).expect("fits");
     let state: LabelState =
         serde_json::from_str(&serde_json::to_string(label.state()).expect("plain")).expect("read again");
@@ -546,5 +547,5 @@ fn a_refit_counts_the_directions_of_before() {
     next.apply(&label.combination()).expect("one direction");
     let gradient = vec![0.1; found.kept.len()];
     assert!(matches!(next.direct(&gradient), Err(VerticalError::Budget { most: 3 })));
-    assert!(matches!(next.refit(&next.review().expect("solves")), Err(VerticalError::Budget { most: 3 })));
+    assert!(matches!(next.refit(&next.review(CONTRADICTION).expect("solves")), Err(VerticalError::Budget { most: 3 })));
 }

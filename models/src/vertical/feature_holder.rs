@@ -144,8 +144,9 @@ impl FeatureHolder {
     }
 
     /// Looks at its own coefficients: which columns contradict their weight of evidence, and where to go on without them.
-    pub fn review(&self) -> Result<Review, VerticalError> {
-        selection::review(&self.x.real(), &self.state.coefficients, self.state.curvature, self.ridge)
+    /// `above` is what the label holder says, [`super::LabelHolder::review_is_due`].
+    pub fn review(&self, above: f64) -> Result<Review, VerticalError> {
+        selection::review(&self.x.real(), &self.state.coefficients, self.state.curvature, self.ridge, above)
     }
 
     /// A holder of the columns that a review keeps, and its first direction: the coefficients to go on from. Directions of

@@ -9,7 +9,7 @@
 //! never rises. `ridge = 1 / C` of scikit-learn's `LogisticRegression`.
 
 use super::linear::{dot, solve_independent, weighted_gram};
-use super::selection::{self, Review, SETTLED};
+use super::selection::{self, CLEAR_CONTRADICTION, CONTRADICTION, Review, SETTLED};
 use super::{Combination, Direction, Encoded, Pass, SolverOptions, Status};
 use super::{SCORE_BITS, SCORE_LIMIT, VerticalError, log_odds};
 use crate::glm::{sigmoid, softplus};
@@ -164,18 +164,25 @@ impl LabelHolder {
         self.report(Some(libm::sqrt(gradient_square.max(0.0))), asked, steps)
     }
 
-    /// Whether all parties should look at their coefficients now: once when signs have settled (before the last pass at the
-    /// latest), and at the end. Not without a pass left, which a refit would need.
-    pub fn review_is_due(&self, pass: &Pass) -> bool {
-        let settled = pass.asked.is_some_and(|asked| asked <= SETTLED) || pass.pass + 1 >= self.options.max_passes;
-        let now = pass.status != Status::Continue || (settled && !self.state.reviewed);
-        now && pass.pass < self.options.max_passes
+    /// Whether all parties should look at their coefficients now, and above what a coefficient contradicts: once when signs have
+    /// settled, before the last pass, and at the end. Not without a pass left, which a refit would need.
+    pub fn review_is_due(&self, pass: &Pass) -> Option<f64> {
+        let left = self.options.max_passes.saturating_sub(pass.pass);
+        let first = !self.state.reviewed;
+        match (left, pass.status) {
+            (0, _) => None,
+            (1, Status::Continue) => Some(CONTRADICTION),
+            (_, Status::Continue) => {
+                (first && pass.asked.is_some_and(|asked| asked <= SETTLED)).then_some(CLEAR_CONTRADICTION)
+            }
+            _ => Some(CONTRADICTION),
+        }
     }
 
     /// Looks at its own coefficients, as [`super::FeatureHolder::review`].
-    pub fn review(&mut self) -> Result<Review, VerticalError> {
+    pub fn review(&mut self, above: f64) -> Result<Review, VerticalError> {
         self.state.reviewed = true;
-        selection::review(&self.own[1..], self.coefficients(), self.curvature(), self.options.ridge)
+        selection::review(&self.own[1..], self.coefficients(), self.curvature(), self.options.ridge, above)
     }
 
     /// Goes on with the own columns that a review keeps. The others' directions are as good as before.

@@ -100,8 +100,8 @@ pub fn federate_selected(
         features.iter_mut().try_for_each(|f| f.apply(&combination))?;
         let last = &passes[passes.len() - 1];
         let (mut ends, at) = (last.status != Status::Continue, last.pass);
-        if reviews && label.review_is_due(last) {
-            let reviewed = review(&mut label, &mut features, &mut kept)?;
+        if let Some(above) = label.review_is_due(last).filter(|_| reviews) {
+            let reviewed = review(&mut label, &mut features, &mut kept, above)?;
             if reviewed.dropped.iter().sum::<usize>() > 0 {
                 dropped.push((at, reviewed.dropped));
                 ends = false;
@@ -151,19 +151,20 @@ fn review(
     label: &mut LabelHolder,
     features: &mut [FeatureHolder],
     kept: &mut [Vec<usize>],
+    above: f64,
 ) -> Result<ReviewHeld, VerticalError> {
-    let others = features.iter().map(FeatureHolder::review).collect::<Result<Vec<_>, _>>()?;
+    let others = features.iter().map(|f| f.review(above)).collect::<Result<Vec<_>, _>>()?;
     let mut keep = |party: usize, review: &Review| {
         kept[party] = review.kept.iter().map(|j| kept[party][*j]).collect();
         review.dropped.len()
     };
-    let mut own = label.review()?;
+    let mut own = label.review(above)?;
     let mut dropped = vec![keep(0, &own)];
     dropped.extend(others.iter().enumerate().map(|(at, review)| keep(at + 1, review)));
     if dropped[1..].iter().all(|d| *d == 0) {
         while !own.dropped.is_empty() {
             label.narrow(&own)?;
-            own = label.review()?;
+            own = label.review(above)?;
             dropped[0] += keep(0, &own);
         }
         return Ok(ReviewHeld { dropped, first: None });

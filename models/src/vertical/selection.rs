@@ -26,6 +26,9 @@ pub const MAX_CORRELATION: f64 = 1.0;
 /// contradicts; one below it is no more than rounding: with a weight of evidence of 3 it moves the log-odds by 0.003.
 pub const CONTRADICTION: f64 = 1e-3;
 
+/// What counts in a review before the end: a smaller coefficient may still change its sign.
+pub const CLEAR_CONTRADICTION: f64 = 0.05;
+
 /// Signs have settled when a direction asks for a smaller change of the log-odds than this (root mean square over the rows). A
 /// review at this point and one at the end leave out the columns that reviews at the end only do, in far fewer passes.
 pub const SETTLED: f64 = 0.1;
@@ -109,17 +112,23 @@ pub fn contradicting(coefficients: &[f64]) -> usize {
 }
 
 /// Backward elimination by the party's own quadratic model of the loss, `curvature * G + ridge * I` around `coefficients`: the
-/// column that contradicts most is left out and the others take over what they can, until none contradicts. Columns of other
+/// column that contradicts most is left out and the others take over what they can, until no coefficient is above `above`. Columns of other
 /// parties stay where they are: what they would take over shows in the refit, and in the next review.
-pub fn review(columns: &[Vec<f64>], coefficients: &[f64], curvature: f64, ridge: f64) -> Result<Review, VerticalError> {
+pub fn review(
+    columns: &[Vec<f64>],
+    coefficients: &[f64],
+    curvature: f64,
+    ridge: f64,
+    above: f64,
+) -> Result<Review, VerticalError> {
     let mut w = coefficients.to_vec();
     let mut stays = vec![true; w.len()];
     let mut dropped = Vec::new();
-    if contradicting(&w) > 0 {
+    if worst(&w, &stays, above).is_some() {
         let rows = columns.first().map_or(0, Vec::len);
         let range = VerticalError::Range { what: "the Gram matrix", rows };
         let mut inverse = Gram::centred(columns).solver(curvature, ridge).ok_or(range)?.inverse();
-        while let Some(j) = worst(&w, &stays) {
+        while let Some(j) = worst(&w, &stays, above) {
             dropped.push((j, w[j]));
             stays[j] = false;
             let (column, by) = (inverse[j].clone(), w[j]);
@@ -138,8 +147,8 @@ pub fn review(columns: &[Vec<f64>], coefficients: &[f64], curvature: f64, ridge:
 }
 
 /// The column that contradicts most; the first of equals.
-fn worst(w: &[f64], stays: &[bool]) -> Option<usize> {
-    let open = (0..w.len()).filter(|j| stays[*j] && w[*j] > CONTRADICTION);
+fn worst(w: &[f64], stays: &[bool], above: f64) -> Option<usize> {
+    let open = (0..w.len()).filter(|j| stays[*j] && w[*j] > above);
     open.max_by(|a, b| w[*a].total_cmp(&w[*b]).then(b.cmp(a)))
 }
 

@@ -33,6 +33,12 @@ fn every_default_of_the_page_is_the_programs() {
          [[vertical.holder]]\nparty = \"bank\"",
     );
     assert_ne!(plain, said);
+    // What is on by default where it applies is the same as if it were said.
+    let asked = "[vertical.selection]\nmax_correlation = 1.0\nrequire_positive = true\n[vertical.alignment]";
+    let asked = spec(&plain.replace("[vertical.alignment]", asked)).vertical.expect("vertical");
+    let silent = spec(&plain).vertical.expect("vertical");
+    let meant = |o: &haihe_protocol::vertical::VerticalOptions| (o.selection.most_correlation(), o.reviews());
+    assert!(asked.selection != silent.selection && meant(&asked) == meant(&silent) && silent.reviews());
     assert_eq!(spec(&plain).vertical, spec(&said).vertical);
 }
 

@@ -164,6 +164,25 @@ fn reviews_do_not_depend_on_restarts() {
 }
 
 #[test]
+fn a_warm_start_goes_through_reviews_too() {
+    for widths in [&[3u64, 9][..], &[3, 3, 3]] {
+        let tight = "[vertical.regression]\ntolerance = 1e-5\n";
+        let town = contrary(widths, 3000, &[]);
+        let cold = run(&spec(&contrary_job(widths, tight)), &town, None, 31).unwrap_or_else(|e| panic!("{e}"));
+        let again = spec(&contrary_job(widths, &format!("{tight}[vertical.fit]\nwarm_start = \"0000\"\n")));
+        let warm = run(&again, &town, Some(&cold.kept), 32).unwrap_or_else(|e| panic!("{e}"));
+        // The columns that were left out begin at 0, and are left out again.
+        println!("{widths:?}: {} passes, then {}", result(&cold).passes.len() - 1, result(&warm).passes.len() - 1);
+        assert_eq!(result(&warm).contradicting, Some(0));
+        assert_eq!(result(&warm).columns, result(&cold).columns);
+        let pooled = pooled_on_kept(&again, &town, &warm.kept);
+        for (name, coefficient) in warm.kept.iter().flat_map(coefficients) {
+            assert!((coefficient - pooled[&name]).abs() < 1e-4, "{name}: {coefficient} {}", pooled[&name]);
+        }
+    }
+}
+
+#[test]
 fn a_party_may_lose_all_of_its_columns() {
     for widths in [&[3u64, 3][..], &[3, 3, 3]] {
         let last = widths.len() - 1;
@@ -180,7 +199,7 @@ fn a_party_may_lose_all_of_its_columns() {
 
 #[test]
 fn a_sole_holder_does_not_send_more_for_reviews() {
-    // So strict a tolerance that nothing but the brake ends the fit.
+    // So strict a tolerance that nothing but the brake (`Context::most_passes`) ends the fit.
     for (columns, most) in [(2, 1), (3, 2), (6, 5)] {
         let widths = [3, columns];
         let spec = spec(&contrary_job(&widths, "[vertical.regression]\ntolerance = 1e-12\n"));
@@ -200,7 +219,8 @@ fn whoever_lies_in_a_review_is_named() {
     let widths = [3u64, 3, 3];
     let spec = spec(&contrary_job(&widths, ""));
     let town = contrary(&widths, 1500, &[]);
-    let lies: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Lie = fn(&mut Vec<u8>);
+    let lies: [(&str, Lie); 4] = [
         ("leaves out 100 columns", |body| body[0] = 100),
         ("products of", |body| body[0] += 1),
         ("where it goes on from", |body| *body = vec![1, 0]),

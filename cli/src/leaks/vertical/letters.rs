@@ -392,16 +392,26 @@ fn masked(scene: &Scene<'_>) -> Words {
                     n.training, words.1
                 ),
             ),
-            note(
-                format!(
-                    "No mask: {sole} is alone. It sends at most {} directions, fewer than it has columns, and refuses more.",
-                    columns.saturating_sub(1).max(1)
+            match n.refits {
+                0 => note(
+                    format!(
+                        "No mask: {sole} is alone. It sends at most {} directions, fewer than it has columns, and refuses more.",
+                        columns.saturating_sub(1).max(1)
+                    ),
+                    format!(
+                        "无掩码：{sole} 是唯一特征方。它至多发送 {} 个方向（少于列数），超出即拒绝。",
+                        columns.saturating_sub(1).max(1)
+                    ),
                 ),
-                format!(
-                    "无掩码：{sole} 是唯一特征方。它至多发送 {} 个方向（少于列数），超出即拒绝。",
-                    columns.saturating_sub(1).max(1)
+                _ => note(
+                    format!(
+                        "No mask: {sole} is alone. It sends fewer directions than the columns that it began with, after a review fewer than it has left, and refuses more."
+                    ),
+                    format!(
+                        "无掩码：{sole} 是唯一特征方。它发送的方向少于最初列数，复核之后再发送的少于所余列数，超出即拒绝。"
+                    ),
                 ),
-            ),
+            },
         ],
     )
 }

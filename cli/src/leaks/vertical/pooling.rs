@@ -22,12 +22,18 @@ pub(super) fn remarks(scene: &Scene<'_>) -> Vec<Note> {
         }
     }
     if scene.sole().is_none() && !scene.scoring && n.passes >= n.feature_columns {
+        // Directions before a refit are of columns that were left out, too.
+        let (span_en, span_zh) = if n.refits > 0 {
+            ("may span all of them, as reviews have left few", "可能张成全部列空间（复核后所余列数较少）")
+        } else {
+            ("span all of them", "已张成全部列空间")
+        };
         remarks.push(note(
             format!(
-                "{} passes for {} columns of all feature holders together: the sums span all of them.",
+                "{} passes for {} columns of all feature holders together: the sums {span_en}.",
                 n.passes, n.feature_columns
             ),
-            format!("{} 轮对应特征方合计 {} 列：各和已张成全部列空间。", n.passes, n.feature_columns),
+            format!("{} 轮对应特征方合计 {} 列：各和{span_zh}。", n.passes, n.feature_columns),
         ));
     }
     if scene.batches && !scene.scoring {

@@ -274,8 +274,8 @@ impl Feature {
             ready.holder.apply(combination).map_err(|e| c.peer(a, e))?;
             self.state = Some(ready.holder.state().clone());
         }
-        if ask.review {
-            return self.review(c, ready);
+        if let Some(above) = ask.review {
+            return self.review(c, ready, above);
         }
         if ask.fitted {
             let part = self.part(c)?;
@@ -303,12 +303,15 @@ impl Feature {
     }
 
     /// Looks at its coefficients: says how many columns contradict, and offers to go on without them.
-    fn review(self, c: &mut Context<'_>, ready: Box<Ready>) -> Result<Turn<Self>, StepError> {
+    fn review(self, c: &mut Context<'_>, ready: Box<Ready>, above: f64) -> Result<Turn<Self>, StepError> {
         let a = c.label_holder;
         if !c.options.reviews() {
             return Err(c.peer(a, "it asks for a review, which this job has none of"));
         }
-        let review = ready.holder.review().map_err(|e| c.own(e))?;
+        if ![selection::CONTRADICTION, selection::CLEAR_CONTRADICTION].contains(&above) {
+            return Err(c.peer(a, "it asks for a review by another measure than there is"));
+        }
+        let review = ready.holder.review(above).map_err(|e| c.own(e))?;
         let (mut state, mut direction) = (None, None);
         // What a sole holder that drops nothing would send is a combination of what it has sent.
         if !review.dropped.is_empty() || c.feature_holders().len() > 1 {

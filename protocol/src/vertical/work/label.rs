@@ -15,7 +15,7 @@ use haihe_models::{
         minibatch::{BatchLabel, BatchState},
         quantise_residuals,
         score::Block,
-        selection::{self, Review},
+        selection,
         woe::{self, FineColumn},
     },
 };
@@ -30,7 +30,7 @@ use super::{
     align::Rows,
     context::Context,
     feature::{RESIDUAL_BITS, SCALAR_BITS, kept_block},
-    letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products, Reviewed},
+    letters::{self, Ask, Binned, Counts, Encrypted, Masked, Opened, Opening, PartialScores, Products},
     model::{self, EVALUATION_FILE, Evaluation, ModelFile, pretty},
     rows,
 };
@@ -38,6 +38,10 @@ use crate::{
     id::PartyId,
     vertical::{Encoding, Optimiser, Outbox},
 };
+
+mod review;
+
+pub use review::ReviewHeld;
 
 /// Name of the means that stand in for holders who are absent when firms are scored.
 const MEANS_FILE: &str = "means.json";
@@ -64,18 +68,6 @@ pub struct Comparison {
     pub train: Quality,
     /// On the others; absent if there are none, or of one class only.
     pub test: Option<Quality>,
-}
-
-/// A review of the signs of all coefficients, see [`haihe_models::vertical::selection`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReviewHeld {
-    /// Passes until then.
-    pub after_pass: usize,
-    /// Columns that contradicted their weight of evidence and were left out, of all parties together.
-    pub dropped: u32,
-    /// Some were a feature holder's: the next pass began a subspace of its own, without products. Else the directions stayed.
-    pub refit: bool,
 }
 
 /// What the label holder publishes when the fit is over.
@@ -153,7 +145,7 @@ enum Phase {
     Counts,
     Products(Asked),
     Directions,
-    Reviews,
+    Reviews(f64),
     Scores,
     Scoring,
 }
@@ -226,7 +218,7 @@ impl Label {
             Phase::Counts => self.merge(c),
             Phase::Products(asked) => self.decrypt(c, asked),
             Phase::Directions => self.receive(c),
-            Phase::Reviews => self.review(c),
+            Phase::Reviews(above) => self.review(c, above),
             Phase::Scores => self.finish(c),
             Phase::Scoring => self.score(c, model),
         }
@@ -557,11 +549,11 @@ impl Label {
         // How long the others' gradient is, is between them and the label holder.
         self.passes.push(Pass { gradient_norm: None, ..pass.clone() });
         let counted = self.columns.len() == c.feature_holders().len();
-        if c.options.reviews() && counted && solver.review_is_due(&pass) {
+        if let Some(above) = solver.review_is_due(&pass).filter(|_| counted && c.options.reviews()) {
             let combination = Some(solver.combination());
             self.remember(solver);
-            self.phase = Phase::Reviews;
-            return Ok(Ask::review(combination));
+            self.phase = Phase::Reviews(above);
+            return Ok(Ask::review(combination, above));
         }
         self.go_on(c, solver, pass.status == Status::Continue)
     }
@@ -571,66 +563,16 @@ impl Label {
         if more {
             return self.ask(c, solver);
         }
+        if c.options.reviews() {
+            // Own columns need no pass: they are left out even if none is left for a review.
+            let above = selection::CONTRADICTION;
+            let own = solver.review(above).map_err(|e| c.own(e))?;
+            self.narrow(c, &mut solver, own, above)?;
+        }
         let combination = Some(solver.combination());
         self.remember(solver);
         self.phase = Phase::Scores;
         Ok(Ask::end(combination))
-    }
-
-    /// Takes what all have found in a review, its own columns too.
-    fn review(mut self, c: &mut Context<'_>) -> Result<Turn<Self>, StepError> {
-        let (mut firsts, mut theirs) = (Vec::new(), 0);
-        for party in c.feature_holders() {
-            let Reviewed { dropped, direction } = c.letter(party, "review")?;
-            let known = self.columns.get(&party).copied().unwrap_or(0);
-            let Some(left) = known.checked_sub(dropped as usize) else {
-                return Err(c.peer(party, format!("it leaves out {dropped} columns of {known}")));
-            };
-            if direction.is_none() && (dropped > 0 || c.feature_holders().len() > 1) {
-                return Err(c.peer(party, "it does not say where it goes on from after the review"));
-            }
-            self.columns.insert(party, left);
-            firsts.extend(direction);
-            theirs += dropped;
-        }
-        let last = self.passes.last().map(|p| (p.pass, p.status));
-        let (after_pass, status) = last.ok_or_else(|| c.own("a review before the first pass"))?;
-        let mut solver = self.solver(c)?;
-        let own = solver.review().map_err(|e| c.own(e))?;
-        if theirs == 0 {
-            let dropped = self.narrow(c, &mut solver, own)?;
-            self.reviews.push(ReviewHeld { after_pass, dropped, refit: false });
-            let ask = self.go_on(c, solver, dropped > 0 || status == Status::Continue)?;
-            return Ok(self.asking(c, &ask));
-        }
-        solver.refit(&own).map_err(|e| c.own(e))?;
-        self.leave_out(c, &own)?;
-        self.remember(solver);
-        if let Some(sole) = self.columns.values().next() {
-            self.allow(c.most_passes_after(self.most_passes, after_pass, *sole));
-        }
-        let dropped = theirs + own.dropped.len() as u32;
-        self.reviews.push(ReviewHeld { after_pass, dropped, refit: true });
-        let ask = Ask { refit: true, ..self.direction(c, &firsts)? };
-        Ok(self.asking(c, &ask))
-    }
-
-    /// Own columns alone are left out, until none contradicts: nobody else has to know, and the directions stay.
-    fn narrow(&mut self, c: &Context<'_>, solver: &mut LabelHolder, own: Review) -> Result<u32, StepError> {
-        let (mut own, mut dropped) = (own, 0);
-        while !own.dropped.is_empty() {
-            dropped += own.dropped.len() as u32;
-            self.leave_out(c, &own)?;
-            solver.narrow(&own).map_err(|e| c.own(e))?;
-            own = solver.review().map_err(|e| c.own(e))?;
-        }
-        Ok(dropped)
-    }
-
-    fn leave_out(&mut self, c: &Context<'_>, own: &Review) -> Result<(), StepError> {
-        let encoder = self.encoder.as_ref().ok_or_else(|| c.own("no encoding yet: a step was left out"))?;
-        self.encoder = Some(encoder.reviewed(own));
-        Ok(())
     }
 
     /// The label holder's part of the model, with the intercept.

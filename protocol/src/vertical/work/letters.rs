@@ -118,8 +118,8 @@ pub(super) struct Ask {
     pub residuals: Option<Encrypted>,
     /// The fit is over.
     pub fitted: bool,
-    /// All are to look at their coefficients.
-    pub review: bool,
+    /// All are to look at their coefficients: above this one contradicts.
+    pub review: Option<f64>,
     /// After a review: all go on without the columns that were left out, from the direction that they sent with it.
     pub refit: bool,
 }
@@ -127,7 +127,7 @@ pub(super) struct Ask {
 impl Ask {
     /// A pass: products with these residuals.
     pub fn pass(combination: Option<Combination>, residuals: Option<Encrypted>) -> Self {
-        Self { combination, residuals, fitted: false, review: false, refit: false }
+        Self { combination, residuals, fitted: false, review: None, refit: false }
     }
 
     /// The partial scores: the fit is over.
@@ -136,8 +136,8 @@ impl Ask {
     }
 
     /// A review.
-    pub fn review(combination: Option<Combination>) -> Self {
-        Self { review: true, ..Self::pass(combination, None) }
+    pub fn review(combination: Option<Combination>, above: f64) -> Self {
+        Self { review: Some(above), ..Self::pass(combination, None) }
     }
 }
 
