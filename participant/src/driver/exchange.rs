@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use haihe_protocol::vertical::{exchange::ParcelHead, work::Firms};
+use haihe_protocol::{
+    horizontal::network::EncodedRows,
+    vertical::{exchange::ParcelHead, work::Firms},
+};
 
 use super::*;
 use crate::member::{Due, Taking};
@@ -34,7 +37,7 @@ impl Worker {
         parcels: Vec<ParcelHead>,
         session: Option<SessionParts>,
     ) -> Result<(), StepError> {
-        let head = match self.member.exchange(now(), &self.job, round, previous, parcels, session)? {
+        let head = match self.member.exchange(now(), &self.job, round, previous, parcels, session.as_ref())? {
             Due::Send(head) => *head,
             Due::Take(taking) => self.take(round, *taking).await?,
         };
@@ -67,7 +70,7 @@ impl Worker {
         session: Option<SessionParts>,
         parcels: Vec<ParcelHead>,
     ) -> Result<(), StepError> {
-        self.pin(None, checkpoint, session).await?;
+        self.pin(None, checkpoint, session.as_ref()).await?;
         self.member.check_parcels(&self.job, json, transcript, parcels)?;
         let folder = self.participant.state_dir.join("results").join(self.job.to_string());
         private_folder(&folder)?;
@@ -84,8 +87,8 @@ impl Worker {
 
 /// The own rows of a job, in the form that its kind needs.
 pub(super) enum Data {
-    /// Of a job made of sums.
-    Rows(Loaded),
+    /// Of a job made of sums, with what was made of them in earlier rounds.
+    Rows(Loaded, EncodedRows),
     /// Of a vertical job.
     Firms(Firms),
 }
@@ -95,7 +98,7 @@ impl Data {
     pub(super) fn of(spec: &JobSpec, loaded: Loaded) -> Self {
         match spec.vertical {
             Some(_) => Data::Firms(Firms { keys: loaded.keys, table: loaded.table }),
-            None => Data::Rows(loaded),
+            None => Data::Rows(loaded, EncodedRows::default()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The federated evaluation of a credit network, and every party's own customers.
 
 use haihe_models::{
+    grid::rows_of,
     metrics::{Calibration, Ranking, ScoreGrid, ScoreHistogram, calibration, psi},
     network::learner::learner,
     table::Split,
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     NetworkError, NetworkOptions, Rows, counts,
-    local::{good_log_odds, labels, own_scores, own_version, rows_of},
+    local::{good_log_odds, labels, own_scores, own_version},
     training::Learned,
 };
 use crate::id::PartyId;
