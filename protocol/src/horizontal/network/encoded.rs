@@ -18,6 +18,8 @@ pub struct EncodedRows(Mutex<Option<Made>>);
 struct Made {
     encoder: Unchanged<Encoder>,
     goods_only: bool,
+    /// Seed and share that divide the rows, to the bit.
+    division: (u64, u64),
     parts: Arc<Divided>,
 }
 
@@ -50,11 +52,13 @@ impl EncodedRows {
         table: &Table,
     ) -> Result<Arc<Divided>, EncodingError> {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = made.as_ref().filter(|m| m.goods_only == goods_only && m.encoder == *encoder) {
+        let division = (options.rounds.seed, options.rounds.validation.to_bits());
+        let same = |m: &&Made| m.goods_only == goods_only && m.division == division && m.encoder == *encoder;
+        if let Some(known) = made.as_ref().filter(same) {
             return Ok(known.parts.clone());
         }
         let parts = Arc::new(Divided::new(options, encoder, goods_only, table)?);
-        *made = Some(Made { encoder: encoder.clone(), goods_only, parts: parts.clone() });
+        *made = Some(Made { encoder: encoder.clone(), goods_only, division, parts: parts.clone() });
         Ok(parts)
     }
 }

@@ -270,7 +270,8 @@ struct Visit {
 /// Scores of the own customers under the shared network, under one trained alone, and under the own version.
 pub(super) struct OwnScores {
     pub(super) shared: Vec<f64>,
-    pub(super) alone: Option<Vec<f64>>,
+    /// Absent if nobody asked; why there are none, if the rows do not allow it.
+    pub(super) alone: Option<Result<Vec<f64>, NetworkError>>,
     pub(super) own: Option<Vec<f64>>,
     pub(super) bad: Vec<bool>,
 }
@@ -364,15 +365,11 @@ pub(super) fn own_scores(
     };
     let (shared, own) = (predict(shared)?, own.map(&mut predict).transpose()?);
     // A party whose rows teach nothing alone still has its part in the evaluation.
-    let alone = alone_if(with_alone, || {
+    let alone = with_alone.then(|| {
         let parameters = alone(options, learned, rows, &mut *learner)?;
         Ok(good_log_odds(&learner.predict(&parameters, &examples)?))
     });
     Ok(OwnScores { shared, alone, own, bad: labels(&examples) })
-}
-
-fn alone_if(asked: bool, scores: impl FnOnce() -> Result<Vec<f64>, NetworkError>) -> Option<Vec<f64>> {
-    if asked { scores().ok() } else { None }
 }
 
 /// What a party computes from the shared result over its own customers, and keeps. `own` is [`own_version`].
@@ -389,7 +386,8 @@ pub fn local_result(
     };
     Ok(OwnCustomers {
         shared: of(&scores.shared)?,
-        alone: scores.alone.as_ref().map(of).transpose()?,
+        alone: scores.alone.as_ref().and_then(|s| s.as_ref().ok()).map(of).transpose()?,
+        not_alone: scores.alone.as_ref().and_then(|s| s.as_ref().err()).map(ToString::to_string),
         own: scores.own.as_ref().map(of).transpose()?,
     })
 }
