@@ -196,7 +196,7 @@ impl Puppet {
     }
 
     async fn pin(&mut self, job: &JobId, round: Option<u64>, checkpoint: &str, session: Option<SessionParts>) {
-        let sizes = self.member.compare_checkpoint(job, round, checkpoint, session).expect("a checkpoint");
+        let sizes = self.member.compare_checkpoint(job, round, checkpoint, session.as_ref()).expect("a checkpoint");
         let proof = match sizes {
             Some((old, new)) => self.link.consistency(job, old, new).await.expect("a proof"),
             None => None,
@@ -212,16 +212,17 @@ impl Puppet {
         parcels: Vec<ParcelHead>,
         session: Option<SessionParts>,
     ) {
-        let head = match self.member.exchange(now(), job, round, previous, parcels, session).expect("an exchange") {
-            Due::Send(head) => *head,
-            Due::Take(taking) => {
-                let announced = taking.letters(&self.party);
-                let letters = self.link.letters(job, taking.letters_of(), &announced).await.expect("letters");
-                let (echo, firms) = (&self.echo, &self.firms);
-                let step = |work, spec: &_, place: &_, inbox: &_| echo.step(work, spec, place, inbox, firms);
-                self.member.take(now(), job, *taking, letters, step).expect("a step")
-            }
-        };
+        let head =
+            match self.member.exchange(now(), job, round, previous, parcels, session.as_ref()).expect("an exchange") {
+                Due::Send(head) => *head,
+                Due::Take(taking) => {
+                    let announced = taking.letters(&self.party);
+                    let letters = self.link.letters(job, taking.letters_of(), &announced).await.expect("letters");
+                    let (echo, firms) = (&self.echo, &self.firms);
+                    let step = |work, spec: &_, place: &_, inbox: &_| echo.step(work, spec, place, inbox, firms);
+                    self.member.take(now(), job, *taking, letters, step).expect("a step")
+                }
+            };
         self.parcels += 1;
         let mut letters = Vec::new();
         self.member.letters(job, &head).expect("spooled").read_to_end(&mut letters).expect("read");
