@@ -110,7 +110,7 @@ fn time_handlers(rows: &mut Rows, dimension: usize, repetitions: usize) -> Resul
     rows.push("participant ns/parameter", &params, per_parameter(ours), "ns");
     rows.push("participant checks the sum ns/parameter", &params, per_parameter(checked), "ns");
     rows.push("coordinator ns/parameter", &params, per_parameter(adding), "ns");
-    let sealed = rule.members() as usize * (rule.share_bytes(parameters.set()) + seal::OVERHEAD);
+    let sealed = rule.members() as usize * (rule.share_bytes(parameters.set()) + seal::PAIR_OVERHEAD);
     let upload = (parameters.ciphertext_bytes() + sealed) as f64 / dimension as f64;
     rows.push("upload bytes/parameter", &params, upload, "B");
     rows.push("participant key shares", &params, shares * 1e6, "us");
@@ -197,7 +197,7 @@ fn wire_sizes(rows: &mut Rows) -> Result<()> {
                 };
                 let rule = CommitteeRule::for_parties(parties, Adversary::Malicious)?;
                 let params = [("d", dimension as u64), ("n", parties.into()), ("N", set.ring_degree() as u64)];
-                let shares = rule.members() as usize * (rule.share_bytes(set) + seal::OVERHEAD);
+                let shares = rule.members() as usize * (rule.share_bytes(set) + seal::PAIR_OVERHEAD);
                 let bits = parameters.chunk_bytes() as f64 * 8.0 / parameters.values_per_chunk() as f64;
                 rows.push("ciphertext bits/parameter", &params, bits, "bit");
                 rows.push("sealed key shares", &params, shares as f64, "B");

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use haihe_participant::member::MemberError;
 use haihe_privacy::{
-    digest::{Digest, Transcript},
+    digest::Digest,
     log::{ConsistencyProof, RootHash},
-    prg::SecretStream,
-    seal::seal,
+    seal::{Pair, SealingKey},
     sign::Signature,
 };
 use haihe_protocol::{
@@ -16,6 +15,7 @@ use haihe_protocol::{
     id::{PartyId, Timestamp},
     message::{Contribution, RoundSpec, share_digest},
     roster::Roster,
+    share_keys::ShareContext,
     witness::ClosedRound,
 };
 
@@ -162,16 +162,32 @@ fn resign(contribution: &mut Contribution, me: &PartyId) {
 }
 
 /// Another party's contribution and its sealed share for `me`, made anew for another round.
-fn reissue(contribution: &mut Contribution, share: &mut Vec<u8>, spec: &RoundSpec, roster: &Roster, me: &PartyId) {
+fn reissue(
+    contribution: &mut Contribution,
+    share: &mut Vec<u8>,
+    spec: &RoundSpec,
+    roster: &Roster,
+    me: &PartyId,
+    secret: &[u8; 32],
+) {
     let digest = spec.digest();
     (contribution.round, contribution.spec) = (spec.round, digest);
-    let context = Transcript::new("haihe/v1/share-context").u64(spec.round).digest(&digest);
-    let context = context.str(contribution.party.as_str()).str(me.as_str()).finish();
+    let context = ShareContext {
+        round: spec.round,
+        spec: &digest,
+        from: &contribution.party,
+        to: me,
+        commitment: &contribution.commitment,
+    };
     let plain = vec![0; roster.rule.share_bytes(spec.parameters.set())];
-    let receiver = roster.entries.iter().find(|e| e.party == *me);
-    let mut rng = SecretStream::new(&[6; 32], spec.round);
-    if let Some(entry) = receiver
-        && let Ok(sealed) = seal(&mut rng, &entry.sealing_key, &roster.digest(), context.as_bytes(), &plain)
+    let key = |party: &PartyId| roster.entries.iter().find(|e| e.party == *party).map(|e| &e.sealing_key);
+    if let (Some(from), Some(to)) = (key(&contribution.party), key(me))
+        && let Ok(key) = SealingKey::derive(secret).pair(&Pair {
+            session: &roster.digest(),
+            sender: (contribution.party.as_str(), from),
+            receiver: (me.as_str(), to),
+        })
+        && let Ok(sealed) = key.seal(&context.digest(), &plain)
     {
         contribution.share_digests.iter_mut().take(ME + 1).for_each(|d| *d = share_digest(&sealed));
         *share = sealed;
@@ -223,7 +239,7 @@ fn alter(ask: &mut Ask, bytes: &mut Bytes<'_>, world: &World, reference: &Refere
                     survivors.spec = spec.digest();
                     let session = &session.roster;
                     for (s, share) in survivors.survivors.iter_mut().zip(shares.iter_mut()) {
-                        reissue(s, share, spec, session, me);
+                        reissue(s, share, spec, session, me, &world.parties[ME].sealing_secret());
                     }
                 }
             }

@@ -73,12 +73,11 @@ pub(crate) fn run(input: &[u8]) {
                 signature = closed.spec.sign(&federation().key("coordinator"));
             }
         }
-        let text = serde_json::to_string(&witness).expect("a witness is plain data");
-        assert_eq!(serde_json::from_str::<Witness>(&text).expect("a stored witness is read back"), witness);
+        assert_eq!(Witness::from_bytes(&witness.to_bytes()).expect("a stored witness is read back"), witness);
         let is_true = closed.sum == honest.sum
             && closed.contributors == honest.contributors
             && closed.spec.task_json == honest.spec.task_json;
-        match witness.clone().absorb(&closed, &signature, session, spec, key) {
+        match witness.absorb(&closed, &signature, session, spec, key) {
             Ok(next) => {
                 assert!(is_true && next.round > witness.round, "an untrue sum was believed");
                 assert_eq!(next.transcript, closed.transcript());

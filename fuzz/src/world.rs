@@ -23,6 +23,7 @@ use haihe_privacy::{
     sign::Signature,
 };
 use haihe_protocol::{
+    horizontal::network::EncodedRows,
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
     journal::Entry,
@@ -232,10 +233,10 @@ impl Party {
     ) -> Result<Option<Said>, MemberError> {
         let (round, built, session, checkpoint) = match ask {
             Ask::Contribute { spec, session, checkpoint, .. } | Ask::Answer { spec, session, checkpoint, .. } => {
-                (Some(spec.round), Some(spec.previous), Some(session.clone()), Some(checkpoint))
+                (Some(spec.round), Some(spec.previous), Some(session), Some(checkpoint))
             }
             Ask::Closed { outcome, checkpoint, session } => {
-                (None, outcome.as_ref().ok().map(|(_, transcript)| *transcript), session.clone(), Some(checkpoint))
+                (None, outcome.as_ref().ok().map(|(_, transcript)| *transcript), session.as_ref(), Some(checkpoint))
             }
             _ => (None, None, None, None),
         };
@@ -245,7 +246,7 @@ impl Party {
             && (session.is_some() || member.has_session(job)?)
         {
             let proof = member
-                .compare_checkpoint(job, round, text, session.clone())?
+                .compare_checkpoint(job, round, text, session)?
                 .and_then(|(old, new)| coordinator.consistency(old, new));
             member.pin(now, job, round, text, proof.as_ref())?;
         }
@@ -253,7 +254,7 @@ impl Party {
             && !member.is_closed(job)?
         {
             for _ in 0..32 {
-                let Some(after) = member.behind(job, round, &previous, session.clone())? else { break };
+                let Some(after) = member.behind(job, round, &previous, session)? else { break };
                 let Some((closed, signature)) = coordinator.closed_round(after) else { break };
                 member.absorb(now, job, &closed, &signature)?;
             }
@@ -284,15 +285,16 @@ impl Party {
             Ask::Contribute { spec, signature, session, .. } => {
                 let seed = self.secret(&spec.task_json, salt);
                 let member = &mut self.member;
-                let session = Some(session.clone());
-                let out = member.contribute(now, job, spec.clone(), signature, session, &self.table, seed)?;
+                // Its table never changes, and it may be restarted at any time: nothing is kept of it.
+                let rows = (&self.table, &EncodedRows::default());
+                let out = member.contribute(now, job, spec.clone(), signature, Some(session), rows, seed)?;
                 let mut ciphertext = Vec::new();
                 member.ciphertext(job)?.read_to_end(&mut ciphertext)?;
                 let (head, shares) = (out.prepared.contribution, out.prepared.sealed_shares);
                 Some(Said::Contribute { head, shares, ciphertext })
             }
             Ask::Answer { spec, spec_signature, survivors, signature, shares, session, .. } => {
-                let (survivors, session) = (survivors.clone(), Some(session.clone()));
+                let (survivors, session) = (survivors.clone(), Some(session));
                 Some(Said::Answer(member.answer(
                     now,
                     job,

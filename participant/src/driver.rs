@@ -561,15 +561,15 @@ impl Worker {
                 Ok(())
             }
             Ask::Contribute { spec, signature, session, checkpoint, extends } => {
-                self.pin(Some(spec.round), (&checkpoint, extends), session.clone()).await?;
-                self.catch_up(Some(spec.round), &spec.previous, session.clone()).await?;
+                self.pin(Some(spec.round), (&checkpoint, extends), session.as_ref()).await?;
+                self.catch_up(Some(spec.round), &spec.previous, session.as_ref()).await?;
                 self.ensure_data().await?;
-                let Some(Data::Rows(loaded)) = &self.loaded else { return Ok(()) };
-                let (round, table) = (spec.round, &loaded.table);
+                let Some(Data::Rows(loaded, encoded)) = &self.loaded else { return Ok(()) };
+                let (round, rows) = (spec.round, (&loaded.table, encoded));
                 let member = &mut self.member;
                 let seed = secret()?;
                 let outgoing = tokio::task::block_in_place(|| {
-                    member.contribute(now(), &self.job, spec, &signature, session, table, seed)
+                    member.contribute(now(), &self.job, spec, &signature, session.as_ref(), rows, seed)
                 })?;
                 let ciphertext = self.member.ciphertext(&self.job)?;
                 let receipt = self.link.contribute(&self.job, &outgoing.prepared, ciphertext).await?;
@@ -577,20 +577,29 @@ impl Worker {
                 Ok(())
             }
             Ask::Answer { spec, spec_signature, survivors, signature, sealed_shares, session, checkpoint } => {
-                self.pin(Some(spec.round), (&checkpoint, None), session.clone()).await?;
-                self.catch_up(Some(spec.round), &spec.previous, session.clone()).await?;
+                self.pin(Some(spec.round), (&checkpoint, None), session.as_ref()).await?;
+                self.catch_up(Some(spec.round), &spec.previous, session.as_ref()).await?;
                 let (round, parties) = (spec.round, survivors.survivors.len());
                 let member = &mut self.member;
                 let answer = tokio::task::block_in_place(|| {
                     let shares = &sealed_shares;
-                    member.answer(now(), &self.job, spec, &spec_signature, survivors, &signature, shares, session)
+                    member.answer(
+                        now(),
+                        &self.job,
+                        spec,
+                        &spec_signature,
+                        survivors,
+                        &signature,
+                        shares,
+                        session.as_ref(),
+                    )
                 })?;
                 let receipt = self.link.answer(&self.job, &answer).await?;
                 self.told(&format!("round {round}: answered for the sum of {parties} parties"), &receipt);
                 Ok(())
             }
             Ask::Exchange { round, previous, parcels, session, checkpoint, extends } => {
-                self.pin(Some(round), (&checkpoint, extends), session.clone()).await?;
+                self.pin(Some(round), (&checkpoint, extends), session.as_ref()).await?;
                 self.exchange((round, &previous), parcels, session).await
             }
             Ask::Closed { outcome, checkpoint, extends, session, parcels } => {
@@ -606,7 +615,7 @@ impl Worker {
         &mut self,
         round: Option<u64>,
         (checkpoint, extends): (&str, Option<Extension>),
-        session: Option<SessionParts>,
+        session: Option<&SessionParts>,
     ) -> Result<(), StepError> {
         let proof = match (self.member.compare_checkpoint(&self.job, round, checkpoint, session)?, extends) {
             (Some((old, _)), Some(extends)) if extends.old_size == old => Some(extends.proof),
@@ -621,9 +630,9 @@ impl Worker {
         &mut self,
         round: Option<u64>,
         previous: &Digest,
-        session: Option<SessionParts>,
+        session: Option<&SessionParts>,
     ) -> Result<(), StepError> {
-        while let Some(after) = self.member.behind(&self.job, round, previous, session.clone())? {
+        while let Some(after) = self.member.behind(&self.job, round, previous, session)? {
             // If there is nothing to show, the next step finds that its round builds on nothing.
             let Some((closed, signature)) = self.link.closed_round(&self.job, after).await? else { break };
             let (member, job) = (&mut self.member, &self.job);
@@ -767,8 +776,8 @@ impl Worker {
         checkpoint: (&str, Option<Extension>),
         session: Option<SessionParts>,
     ) -> Result<(), StepError> {
-        self.pin(None, checkpoint, session.clone()).await?;
-        self.catch_up(None, transcript, session).await?;
+        self.pin(None, checkpoint, session.as_ref()).await?;
+        self.catch_up(None, transcript, session.as_ref()).await?;
         self.member.check_result(&self.job, json, transcript)?;
         self.keep_result(json, transcript).await
     }

@@ -18,14 +18,16 @@ use haihe_privacy::{
 };
 use haihe_protocol::{
     check::SealedCheckKey,
+    checkpoint::TreeHead,
     contribution::{self, ContributeError, Prepared, Vector},
     error::Violation,
-    horizontal::{Layout, PlanError, Rows, Task},
+    horizontal::{Layout, PlanError, Rows, Task, network::EncodedRows},
     id::{JobId, PartyId, Timestamp},
     job::{JobProblem, JobSpec},
     journal::{self, Entry, JournalError},
-    message::{Answer, RoundSpec, SurvivorSet, Verified},
+    message::{Answer, RoundSpec, SurvivorSet, Verified, share_digest},
     roster::{Confirmation, Decline, Join, Roster, Session, Trust},
+    share_keys::ShareKeys,
     vertical::sealing::SealingError,
     witness::Witness,
 };
@@ -157,14 +159,42 @@ struct JobRecord {
     join: Join,
 }
 
-/// What was contributed to one round; written before anything is sent.
+/// What was contributed to one round; written, with the sealed shares behind it, before anything is sent.
 #[derive(Serialize, Deserialize)]
 struct RoundRecord {
     spec: Digest,
     round: u64,
     contribution: haihe_protocol::message::Contribution,
-    sealed_shares: Vec<String>,
     note: Note,
+}
+
+impl RoundRecord {
+    /// The length of the JSON, the JSON, the shares.
+    fn to_bytes(&self, sealed_shares: &[Vec<u8>]) -> Vec<u8> {
+        let json = encode(self);
+        let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(json);
+        sealed_shares.iter().for_each(|share| bytes.extend(share));
+        bytes
+    }
+
+    /// The record, and its shares one after the other.
+    fn from_bytes(bytes: &[u8]) -> Result<(Self, &[u8]), MemberError> {
+        let cut = || MemberError::Record { name: ROUND.to_owned(), detail: "cut short".to_owned() };
+        let (len, rest) = bytes.split_first_chunk::<8>().ok_or_else(cut)?;
+        let len = usize::try_from(u64::from_le_bytes(*len)).map_err(|_| cut())?;
+        let (json, shares) = rest.split_at_checked(len).ok_or_else(cut)?;
+        Ok((decode(ROUND, json)?, shares))
+    }
+
+    /// All shares have the same length.
+    fn shares(&self, shares: &[u8]) -> Result<Vec<Vec<u8>>, MemberError> {
+        let count = self.contribution.share_digests.len();
+        let parts: Vec<Vec<u8>> = shares.chunks((shares.len() / count.max(1)).max(1)).map(<[u8]>::to_vec).collect();
+        let whole = parts.iter().map(|share| share_digest(share)).eq(self.contribution.share_digests.iter().copied());
+        let detail = "its shares are not those that were signed".to_owned();
+        if whole { Ok(parts) } else { Err(MemberError::Record { name: ROUND.to_owned(), detail }) }
+    }
 }
 
 /// A job as it was offered.
@@ -199,10 +229,10 @@ const RECORD: &str = "job.json";
 const DECLINED: &str = "declined.json";
 const PINNED: &str = "roster-pin.json";
 const SESSION: &str = "session.json";
-const ROUND: &str = "round.json";
+const ROUND: &str = "round";
 const CIPHERTEXT: &str = "round.ciphertext";
 const HEAD: &str = "journal-head.json";
-const WITNESS: &str = "witness.json";
+const WITNESS: &str = "witness";
 const ANSWERED: &str = "answered.json";
 const JOURNAL: &str = "journal.jsonl";
 
@@ -214,7 +244,12 @@ struct Memo {
     journal: Option<Vec<(Entry, Option<Note>)>>,
     /// The journal's last line was written whole by this process.
     ends_whole: bool,
-    witness: Option<Witness>,
+    witness: Option<Arc<Witness>>,
+    /// Opened from the session with the sealing key.
+    check_key: Option<CheckKey>,
+    share_keys: Option<Arc<ShareKeys>>,
+    /// The checkpoint whose signature was verified last.
+    checkpoint: Option<(String, TreeHead)>,
 }
 
 /// A participant.
@@ -225,7 +260,7 @@ pub struct Member {
     /// What was read of each job in this process; the vault has it all.
     memos: Mutex<std::collections::BTreeMap<JobId, Memo>>,
     /// Sessions that were verified in this process.
-    sessions: std::collections::BTreeMap<JobId, Session>,
+    sessions: std::collections::BTreeMap<JobId, Arc<Session>>,
     /// Vertical jobs: the exchange that was prepared last in this process, and where the work stands.
     works: std::collections::BTreeMap<JobId, (u64, haihe_protocol::vertical::work::Work)>,
     /// Most alignments with one peer in a day.
@@ -478,7 +513,7 @@ impl Member {
     /// The session of a job: from memory, the vault, or the coordinator's message, always verified against the pin.
     ///
     /// Certificates count as of the moment at which the roster was pinned: one that expires later does not end the job.
-    fn session(&mut self, job: &JobId, sent: Option<SessionParts>) -> Result<Session, MemberError> {
+    fn session(&mut self, job: &JobId, sent: Option<&SessionParts>) -> Result<Arc<Session>, MemberError> {
         self.open(job)?;
         if let Some(session) = self.sessions.get(job) {
             return Ok(session.clone());
@@ -487,7 +522,7 @@ impl Member {
         let spec = JobSpec::parse(&record.toml).map_err(MemberError::Job)?;
         let stored: Option<SessionParts> = self.record(job, SESSION)?;
         let fresh = stored.is_none();
-        let parts = stored.or(sent).ok_or_else(|| MemberError::Unknown(job.short()))?;
+        let parts = stored.or_else(|| sent.cloned()).ok_or_else(|| MemberError::Unknown(job.short()))?;
         let pin: Pin = self.record(job, PINNED)?.ok_or_else(|| MemberError::Unknown(job.short()))?;
         let got = parts.roster.digest();
         if got != pin.session {
@@ -495,7 +530,7 @@ impl Member {
         }
         let SessionParts { roster, confirmations } = parts.clone();
         let session = Session::establish(roster, confirmations, job, &spec, &self.identity.trust, pin.at);
-        let session = session.map_err(|v| v.relayed("session"))?;
+        let session = Arc::new(session.map_err(|v| v.relayed("session"))?);
         if fresh {
             self.vault.put(job, SESSION, &encode(&parts))?;
         }
@@ -505,7 +540,7 @@ impl Member {
 
     /// Encrypts this participant's vector for a round. The ciphertext waits in the vault; see [`Member::ciphertext`].
     ///
-    /// `seed` is fresh for every call.
+    /// `seed` is fresh for every call; `encoded` is kept with the table.
     #[allow(clippy::too_many_arguments)]
     pub fn contribute(
         &mut self,
@@ -513,21 +548,19 @@ impl Member {
         job: &JobId,
         spec: RoundSpec,
         signature: &Signature,
-        session: Option<SessionParts>,
-        table: &Table,
+        session: Option<&SessionParts>,
+        (table, encoded): (&Table, &EncodedRows),
         seed: [u8; 32],
     ) -> Result<Outgoing, MemberError> {
         let session = self.session(job, session)?;
         let job_spec = self.horizontal(job, "round specification")?;
         let digest = spec.digest();
         let (spec, task) = spec.verify(signature, &session, &job_spec)?;
-        let plan = self.expects(job, &job_spec, &session, &spec, &task)?;
-        let last: Option<RoundRecord> = self.record(job, ROUND)?;
-        if let Some(last) = last {
+        let witness = self.expects(job, &job_spec, &session, &spec, &task)?;
+        if let Some(last) = self.vault.get(job, ROUND)? {
+            let (last, shares) = RoundRecord::from_bytes(&last)?;
             if last.spec == digest {
-                let sealed_shares = last.sealed_shares.iter().map(hex::decode).collect::<Result<_, _>>();
-                let sealed_shares =
-                    sealed_shares.map_err(|e| MemberError::Record { name: ROUND.to_owned(), detail: e.to_string() })?;
+                let sealed_shares = last.shares(shares)?;
                 self.note(now, job, &last.note)?;
                 let prepared = Prepared { contribution: last.contribution, sealed_shares };
                 return Ok(Outgoing { prepared, step: task.step().to_owned() });
@@ -546,7 +579,8 @@ impl Member {
         let memory = self.memory_before(job, &spec.previous)?;
         let mut kept = None;
         let mut perform = || {
-            let done = plan.perform(&job_spec, &Rows { table, party: index, parties, memory: memory.as_deref() })?;
+            let rows = Rows { table, party: index, parties, memory: memory.as_deref(), encoded };
+            let done = witness.plan().ok_or(PlanError::NeedsPlan)?.perform(&job_spec, &rows)?;
             kept = done.memory;
             Ok(done.vector)
         };
@@ -564,7 +598,7 @@ impl Member {
         if let Some(kept) = kept {
             self.remember(job, spec.previous, memory, kept)?;
         }
-        let check = self.check_key(job, &session)?;
+        let (check, share_keys) = (self.check_key(job, &session)?, self.share_keys(job, &session)?);
         let journal = self.head_of(job, spec.round)?;
         let mut spool = self.vault.spool(job, CIPHERTEXT)?;
         let prepared = contribution::contribute(
@@ -573,7 +607,7 @@ impl Member {
             (&spec, &journal),
             vector,
             &me,
-            (&self.identity.key, &check),
+            (&self.identity.key, &check, &share_keys),
             seed,
             |chunk| spool.write_all(chunk),
         )?;
@@ -591,10 +625,9 @@ impl Member {
             spec: digest,
             round: spec.round,
             contribution: prepared.contribution.clone(),
-            sealed_shares: prepared.sealed_shares.iter().map(hex::encode).collect(),
             note: note.clone(),
         };
-        self.vault.put(job, ROUND, &encode(&record))?;
+        self.vault.put(job, ROUND, &record.to_bytes(&prepared.sealed_shares))?;
         self.note(now, job, &note)?;
         Ok(Outgoing { prepared, step: task.step().to_owned() })
     }
@@ -615,7 +648,7 @@ impl Member {
         survivors: SurvivorSet,
         signature: &Signature,
         sealed_shares: &[Vec<u8>],
-        session: Option<SessionParts>,
+        session: Option<&SessionParts>,
     ) -> Result<Answer, MemberError> {
         let session = self.session(job, session)?;
         let job_spec = self.horizontal(job, "survivor set")?;
@@ -650,7 +683,7 @@ impl Member {
             &session,
             &spec,
             &me,
-            &self.sealing_key(job)?,
+            &*self.share_keys(job, &session)?,
             &self.identity.key,
         )?;
         // Durable before anybody hears it: this is what makes "once per round" true over crashes.
@@ -667,7 +700,8 @@ impl Member {
         spec: &Verified<RoundSpec>,
         survivors: &SurvivorSet,
     ) -> Result<(), MemberError> {
-        let Some(own) = self.record::<RoundRecord>(job, ROUND)? else { return Ok(()) };
+        let Some(own) = self.vault.get(job, ROUND)? else { return Ok(()) };
+        let (own, _) = RoundRecord::from_bytes(&own)?;
         if own.round > spec.round {
             return Err(Violation::StaleRound { got: spec.round, at: own.round }.into());
         }

@@ -108,7 +108,7 @@ fn measure(parties: u32, rows: &mut Vec<Row>) -> Result<(), Box<dyn Error>> {
         }
     }
     let answer_bytes = ShareSum::zero(parameters.set(), &rule).to_bytes().len();
-    let sealed = rule.share_bytes(parameters.set()) + seal::OVERHEAD;
+    let sealed = rule.share_bytes(parameters.set()) + seal::PAIR_OVERHEAD;
     for (round, times) in rounds.iter().zip(times) {
         let params: BTreeMap<&'static str, u64> = [
             ("d", DIMENSION as u64),

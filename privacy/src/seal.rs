@@ -4,14 +4,20 @@
 //! Base mode does not say who sealed a message: whatever is sealed here is signed by its sender as well. `info` names
 //! the session and the associated data the round, the sender and the receiver, so that a sealed message opened in any
 //! other context fails.
+//!
+//! [`PairKey`] is for many messages of one sender for one receiver, which say by themselves who sealed them.
 
 use crate::digest::{Digest, HexError, deserialize_hex, parse_hex};
-use crate::prg::SecretStream;
+use curve25519_dalek::{MontgomeryPoint, traits::IsIdentity};
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable, aead, kdf, kem};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use zeroize::Zeroizing;
+
+mod pair;
+
+pub use pair::{PAIR_OVERHEAD, Pair, PairKey};
 
 type Suite = kem::X25519HkdfSha256;
 type SecretKey = <Suite as Kem>::PrivateKey;
@@ -36,10 +42,12 @@ pub enum SealError {
     #[error("the bytes are not a usable X25519 secret key")]
     InvalidSecretKey,
     /// The sealed message is shorter than its fixed parts.
-    #[error("a sealed message has at least {OVERHEAD} bytes, this one has {found}")]
+    #[error("a sealed message has at least {least} bytes, this one has {found}")]
     TooShort {
         /// How many bytes there are.
         found: usize,
+        /// How many there must be.
+        least: usize,
     },
     /// The message was altered, is for somebody else, or belongs to another context.
     #[error("the sealed message of {found} bytes does not open: altered, for another party, or from another context")]
@@ -109,9 +117,10 @@ impl SealingKey {
     /// Opens what [`seal`] made for this key with the same `info` and `aad`.
     pub fn open(&self, info: &Digest, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let found = sealed.len();
-        let (encapsulated, ciphertext) = sealed.split_at_checked(32).ok_or(SealError::TooShort { found })?;
+        let too_short = SealError::TooShort { found, least: OVERHEAD };
+        let (encapsulated, ciphertext) = sealed.split_at_checked(32).ok_or(too_short)?;
         if ciphertext.len() < OVERHEAD - 32 {
-            return Err(SealError::TooShort { found });
+            return Err(too_short);
         }
         let does_not_open = |_| SealError::DoesNotOpen { found };
         let encapsulated = <Suite as Kem>::EncappedKey::from_bytes(encapsulated).map_err(does_not_open)?;
@@ -129,8 +138,8 @@ impl SealingKey {
 impl SealingPublicKey {
     /// False for the few points of low order, for which nothing can be sealed (RFC 9180, section 7.1.4).
     pub fn is_usable(&self) -> bool {
-        let mut rng = SecretStream::new(&[0; 32], 0);
-        seal(&mut rng, self, &Digest::from_bytes([0; 32]), &[], &[]).is_ok()
+        // Eight times a point of low order, on the curve or on its twist, is the neutral element; of no other point.
+        !MontgomeryPoint(self.0).mul_bits_be([true, false, false, false].into_iter()).is_identity()
     }
 
     /// The key with these bytes; whether it is usable is checked when sealing, or by [`SealingPublicKey::is_usable`].

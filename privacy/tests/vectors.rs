@@ -29,10 +29,11 @@ type Answer = Result<Value, String>;
 type Program = (&'static str, fn(&Value) -> Answer, fn() -> Vec<(&'static str, Value)>);
 
 /// The programs that the vectors run, by the first word of the file's name.
-const PROGRAMS: [Program; 13] = [
+const PROGRAMS: [Program; 14] = [
     ("transcript", transcript, transcript_inputs),
     ("sign", sign, sign_inputs),
     ("seal", open_sealed, seal_inputs),
+    ("pair", open_of_pair, pair_inputs),
     ("parameters", parameters, parameters_inputs),
     ("rule", committee_rule, rule_inputs),
     ("committee", committee, committee_inputs),
@@ -242,6 +243,94 @@ fn seal_inputs() -> Vec<(&'static str, Value)> {
         ("an encapsulated key of small order", tampered(good.clone(), &[("/sealed", json!("00".repeat(59)))])),
         ("too short", tampered(good, &[("/sealed", json!("00".repeat(47)))])),
     ]
+}
+
+// pair: open a message of a pair of sealing keys
+
+fn open_of_pair(input: &Value) -> Answer {
+    let public = |name: &str| SealingPublicKey::parse(input[name].as_str().unwrap()).map_err(words);
+    let (session, context): (Digest, Digest) = (read(&input["session"])?, read(&input["context"])?);
+    let (sender, receiver) = (public("sender_key")?, public("receiver_key")?);
+    let pair = seal::Pair {
+        session: &session,
+        sender: (input["sender"].as_str().unwrap(), &sender),
+        receiver: (input["receiver"].as_str().unwrap(), &receiver),
+    };
+    let key = SealingKey::from_bytes(&array(&input["secret_key"])).map_err(words)?.pair(&pair).map_err(words)?;
+    let sealed = bytes(&input["sealed"]);
+    let opened = key.open(&context, &sealed).map_err(words)?;
+    assert_eq!(key.seal(&context, &opened).map_err(words)?, sealed);
+    Ok(json!({"plaintext": hex::encode(opened)}))
+}
+
+fn pair_inputs() -> Vec<(&'static str, Value)> {
+    let [sender, receiver, other] = [7, 9, 11].map(|seed| SealingKey::derive(&[seed; 32]));
+    let [session, context] = ["session", "context"].map(|s| Transcript::new("haihe/v1/test").str(s).finish());
+    let (from, to) = (sender.public_key(), receiver.public_key());
+    let pair = seal::Pair { session: &session, sender: ("north", &from), receiver: ("south", &to) };
+    let sealed = sender.pair(&pair).unwrap().seal(&context, b"a key share").unwrap();
+    let secret = |key: &SealingKey| json!(hex::encode(*key.expose_bytes()));
+    let good = json!({
+        "session": session, "context": context, "sender": "north", "receiver": "south", "sender_key": from,
+        "receiver_key": to, "secret_key": secret(&receiver), "sealed": hex::encode(&sealed),
+    });
+    let with = |position: usize| {
+        let mut sealed = sealed.clone();
+        sealed[position] ^= 1;
+        json!(hex::encode(sealed))
+    };
+    let small_order = json!(format!("01{}", "00".repeat(31)));
+    let turned = [
+        ("/sender", json!("south")),
+        ("/receiver", json!("north")),
+        ("/sender_key", json!(to)),
+        ("/receiver_key", json!(from)),
+    ];
+    vec![
+        ("a message of a pair", good.clone()),
+        ("opened with the sender's key", tampered(good.clone(), &[("/secret_key", secret(&sender))])),
+        ("a key of neither half", tampered(good.clone(), &[("/secret_key", secret(&other))])),
+        ("in the other direction", tampered(good.clone(), &turned)),
+        ("another sender's name", tampered(good.clone(), &[("/sender", json!("west"))])),
+        ("in another session", tampered(good.clone(), &[("/session", json!("00".repeat(32)))])),
+        ("from another context", tampered(good.clone(), &[("/context", json!("00".repeat(32)))])),
+        ("of another sender's key", tampered(good.clone(), &[("/sender_key", json!(other.public_key()))])),
+        ("a sender's key of small order", tampered(good.clone(), &[("/sender_key", small_order)])),
+        ("the ciphertext altered", tampered(good.clone(), &[("/sealed", with(0))])),
+        ("the tag altered", tampered(good.clone(), &[("/sealed", with(sealed.len() - 1))])),
+        ("too short", tampered(good, &[("/sealed", json!("00".repeat(15)))])),
+    ]
+}
+
+#[test]
+fn keys_of_small_order_are_unusable() {
+    // The seven canonical encodings of small order, as RFC 7748 and its errata are commonly tested, and two that are not.
+    let small = [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    ];
+    let info = Digest::from_bytes([0; 32]);
+    let seals = |key: &SealingPublicKey| seal::seal(&mut ChaCha20Rng::from_seed([1; 32]), key, &info, b"", b"").is_ok();
+    for text in small {
+        let key = SealingPublicKey::parse(text).unwrap();
+        assert!(!key.is_usable() && !seals(&key), "{text}");
+    }
+    for number in 0..200u32 {
+        let mut bytes = *Transcript::new("haihe/v1/test").u64(number.into()).finish().as_bytes();
+        if number < 20 {
+            bytes = [0; 32];
+            bytes[0] = number as u8 + 2;
+        }
+        let key = SealingPublicKey::from_bytes(bytes);
+        assert!(key.is_usable() && seals(&key), "{key}");
+    }
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The participant's side of one round: a contribution (M2) and, as a committee member, an answer (M4).
 //!
-//! Plain functions: what must be remembered between them (the sealing key, which round was answered) is the vault's.
+//! Plain functions: what must be remembered between them (the keys for shares, which round was answered) is the vault's.
 
 use haihe_privacy::{
     digest::{Digest, Transcript},
     dp::{BudgetReserved, NoiseError, NoisedQuantiser},
     prg::SecretStream,
-    seal::{SealError, SealingKey, seal},
+    seal::SealError,
     secure_sum::{
         CheckKey, Coding, EncryptError, KeyShare, QuantiseError, Quantiser, Scheme, ShareSum, SumContext, check_slots,
         clip_coordinates,
@@ -20,6 +20,7 @@ use crate::{
     id::PartyId,
     message::{Answer, Contribution, RoundSpec, SurvivorSet, Verified, share_digest},
     roster::Session,
+    share_keys::{ShareContext, ShareKeys},
 };
 
 /// A contribution that is ready to be uploaded; its ciphertext went to the caller's sink.
@@ -87,11 +88,6 @@ impl Vector<'_> {
     }
 }
 
-/// Context that binds a sealed share to its round, sender and receiver.
-fn share_context(round: u64, spec: &Digest, from: &PartyId, to: &PartyId) -> Digest {
-    Transcript::new("haihe/v1/share-context").u64(round).digest(spec).str(from.as_str()).str(to.as_str()).finish()
-}
-
 fn derive_seed(seed: &[u8; 32], purpose: &str) -> [u8; 32] {
     *Transcript::new("haihe/v1/contribution-seed").bytes(seed).str(purpose).finish().as_bytes()
 }
@@ -137,7 +133,7 @@ pub fn contribute<E: std::error::Error>(
     (spec, journal): (&Verified<RoundSpec>, &TreeHead),
     vector: Vector<'_>,
     me: &PartyId,
-    (key, check): (&SigningKey, &CheckKey),
+    (key, check, share_keys): (&SigningKey, &CheckKey, &ShareKeys),
     seed: [u8; 32],
     mut sink: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<Prepared, ContributeError<E>> {
@@ -180,20 +176,19 @@ pub fn contribute<E: std::error::Error>(
         sink(&chunk).map_err(ContributeError::Sink)?;
     }
 
+    let commitment = Digest::from_bytes(*hash.finalize().as_bytes());
     let shares = contributor.into_key_shares(&session.roster().rule);
-    let mut rng = SecretStream::new(&derive_seed(&seed, "seal"), 0);
     let mut sealed_shares = Vec::with_capacity(shares.len());
-    for (share, member) in shares.iter().zip(session.committee()) {
-        let entry = &session.roster().entries[*member as usize];
-        let context = share_context(spec.round, &spec_digest, me, &entry.party);
-        let plain = share.to_bytes();
-        sealed_shares.push(seal(&mut rng, &entry.sealing_key, &session.digest(), context.as_bytes(), &plain)?);
+    for (position, (share, member)) in shares.iter().zip(session.committee()).enumerate() {
+        let (round, to) = (spec.round, session.party(*member));
+        let context = ShareContext { round, spec: &spec_digest, from: me, to, commitment: &commitment };
+        sealed_shares.push(share_keys.seal(position, &context, &share.to_bytes())?);
     }
     let contribution = Contribution {
         party: me.clone(),
         round: spec.round,
         spec: spec_digest,
-        commitment: Digest::from_bytes(*hash.finalize().as_bytes()),
+        commitment,
         ciphertext_bytes: parameters.ciphertext_bytes() as u64,
         share_digests: sealed_shares.iter().map(|s| share_digest(s)).collect(),
         journal: *journal,
@@ -211,15 +206,16 @@ pub fn answer(
     session: &Session,
     spec: &RoundSpec,
     me: &PartyId,
-    sealing: &SealingKey,
+    share_keys: &ShareKeys,
     key: &SigningKey,
 ) -> Result<Answer, Violation> {
     let rule = &session.roster().rule;
     let mut sum = ShareSum::zero(spec.parameters.set(), rule);
     for (survivor, sealed) in survivors.survivors.iter().zip(sealed_shares) {
         let unreadable = || Violation::ShareUnreadable { party: survivor.party.clone(), receiver: me.clone() };
-        let context = share_context(spec.round, &survivors.spec, &survivor.party, me);
-        let plain = sealing.open(&session.digest(), context.as_bytes(), sealed).map_err(|_| unreadable())?;
+        let (from, commitment) = (&survivor.party, &survivor.commitment);
+        let context = ShareContext { round: spec.round, spec: &survivors.spec, from, to: me, commitment };
+        let plain = share_keys.open(session.index_of(from)?, &context, sealed).map_err(|_| unreadable())?;
         let share = KeyShare::from_bytes(&plain, spec.parameters.set(), rule).map_err(|_| unreadable())?;
         sum.add(&share).map_err(|_| unreadable())?;
     }

@@ -7,7 +7,7 @@
 //! * [`roster`]: who takes part; a [`roster::Session`] exists only once every signature on it was verified.
 //! * [`message`]: the messages M1 to M4 of a round and objections, received and, as [`verified::Verified`] values, checked.
 //! * [`state`]: the coordinator's side as decide/apply over [`journal`] events; [`checkpoint`]: the journal as a Merkle log.
-//! * [`contribution`]: the participant's side of one round; [`witness`]: what it makes of the opened sums, checked with a
+//! * [`contribution`]: the participant's side of one round, with the session's [`share_keys`]; [`witness`]: what it makes of the opened sums, checked with a
 //!   key that [`check`] keeps from the coordinator.
 //! * [`horizontal`]: what is computed, round by round; [`vertical`]: the same where parties hold different columns.
 //! * [`audit`]: whether a whole journal could have come about like this, checked by whoever holds it.
@@ -23,6 +23,7 @@ pub mod job;
 pub mod journal;
 pub mod message;
 pub mod roster;
+pub mod share_keys;
 pub mod state;
 pub mod verified;
 pub mod vertical;

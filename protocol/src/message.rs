@@ -220,7 +220,7 @@ impl Verified<Contribution> {
 
 /// Size of one sealed key share of this round.
 pub fn sealed_share_bytes(session: &Session, spec: &RoundSpec) -> usize {
-    session.roster().rule.share_bytes(spec.parameters.set()) + seal::OVERHEAD
+    session.roster().rule.share_bytes(spec.parameters.set()) + seal::PAIR_OVERHEAD
 }
 
 /// M3: the survivors of a round, as the committee is asked to answer for them.

@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Violation,
-    horizontal::{Next, Plan, Task},
+    horizontal::{
+        Next, Plan, Task, anomaly,
+        network::{self, Training},
+    },
     id::PartyId,
     job::JobSpec,
     message::RoundSpec,
@@ -59,7 +62,7 @@ impl ClosedRound {
 }
 
 /// What a participant knows of the learning, from sums that it checked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Witness {
     /// Number of the last closed round; 0 before the first.
     pub round: u64,
@@ -68,14 +71,68 @@ pub struct Witness {
     state: State,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 enum State {
     Learning(Box<Plan>),
     Finished { result_json: String },
 }
 
+/// A witness as a vault keeps it. What changes in every round is compact; all else is small or rare, and JSON.
+#[derive(Serialize, Deserialize)]
+struct Kept<T> {
+    round: u64,
+    transcript: Digest,
+    state: KeptState<T>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum KeptState<T> {
+    Plan(String),
+    Network([f64; 3], T),
+    Anomaly([f64; 3], T),
+    Finished(String),
+}
+
 impl Witness {
+    /// What [`Witness::from_bytes`] reads.
+    ///
+    /// # Panics
+    /// Never: a witness is plain data.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let state = match &self.state {
+            State::Finished { result_json } => KeptState::Finished(result_json.clone()),
+            State::Learning(plan) => match &**plan {
+                Plan::Network(network) => network.in_training().map(|(rows, t)| KeptState::Network(rows, t)),
+                Plan::Anomaly(anomaly) => anomaly.in_training().map(|(rows, t)| KeptState::Anomaly(rows, t)),
+                Plan::Scorecard(_) | Plan::NoisedScorecard(_) => None,
+            }
+            .unwrap_or_else(|| KeptState::Plan(serde_json::to_string(plan).expect("plain data with string keys"))),
+        };
+        let kept = Kept { round: self.round, transcript: self.transcript, state };
+        postcard::to_allocvec(&kept).expect("plain data")
+    }
+
+    /// Reads a witness; `None` if it is damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (kept, rest): (Kept<Box<Training>>, _) = postcard::take_from_bytes(bytes).ok()?;
+        let learning = |plan| State::Learning(Box::new(plan));
+        let state = match kept.state {
+            KeptState::Plan(json) => State::Learning(serde_json::from_str(&json).ok()?),
+            KeptState::Network(rows, t) => learning(Plan::Network(Box::new(network::Plan::of_training(rows, t)))),
+            KeptState::Anomaly(rows, t) => learning(Plan::Anomaly(Box::new(anomaly::Plan::of_training(rows, t)))),
+            KeptState::Finished(result_json) => State::Finished { result_json },
+        };
+        rest.is_empty().then_some(Self { round: kept.round, transcript: kept.transcript, state })
+    }
+
+    /// Where the learning stands; `None` once it is over.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.state {
+            State::Learning(plan) => Some(plan),
+            State::Finished { .. } => None,
+        }
+    }
+
     /// Before the first round.
     pub fn begin(spec: &JobSpec, session: &Session) -> Self {
         Self { round: 0, transcript: session.digest(), state: State::Learning(Box::new(Plan::begin(spec))) }
@@ -101,7 +158,7 @@ impl Witness {
 
     /// Takes the next closed round: checks the coordinator's signature, that the round asked what it had to, and the sum.
     pub fn absorb(
-        self,
+        &self,
         closed: &ClosedRound,
         signature: &Signature,
         session: &Session,
@@ -113,8 +170,7 @@ impl Witness {
             return Err(Violation::StaleRound { got: round, at: self.round });
         }
         let (verified, task) = closed.spec.clone().verify(signature, session, spec)?;
-        self.check(&verified, &task)?;
-        let State::Learning(plan) = self.state else { return Err(Violation::UnexpectedTask { round }) };
+        let plan = self.check(&verified, &task)?;
         let mut contributors = Vec::with_capacity(closed.contributors.len());
         for party in &closed.contributors {
             let index = session.index_of(party).map_err(|v| v.relayed("closed round"))?;
@@ -134,7 +190,7 @@ impl Witness {
             return Err(Violation::WrongSum { round });
         }
         let roster = session.roster();
-        let next = plan.absorb_sum(spec, &roster.parties(), roster.guaranteed_contributors(), &closed.sum, got);
+        let next = plan.clone().absorb_sum(spec, &roster.parties(), roster.guaranteed_contributors(), &closed.sum, got);
         let state = match next.map_err(|_| Violation::WrongSum { round })? {
             (_, Next::Continue(plan)) => State::Learning(plan),
             (_, Next::Finished(result_json)) => State::Finished { result_json },

@@ -22,6 +22,7 @@ use haihe_protocol::{
     journal::{Entry, Event},
     message::{Contribution, Objection, Verified},
     roster::{Confirmation, Decline, Join, Trust},
+    share_keys::ShareKeys,
     state::{Command, Directive, Job},
     witness::result_digest,
 };
@@ -209,7 +210,8 @@ impl Story {
                 Ok::<(), Infallible>(())
             };
             let seed = [30 + i as u8; 32];
-            let keys = (&self.keys[i], &check);
+            let share_keys = ShareKeys::new(&session, &me, &self.sealing[i]).expect("in the session");
+            let keys = (&self.keys[i], &check, &share_keys);
             let made = contribution::contribute(
                 &NoSecurity,
                 &session,
@@ -246,8 +248,9 @@ impl Story {
             let sealed: Vec<Vec<u8>> = shares.iter().map(|s| s[position as usize].clone()).collect();
             let signature = survivors.sign(&coordinator);
             let set = survivors.verify(&signature, &sealed, &me, &session, &spec, &head).expect("verifies");
-            let answer = contribution::answer(&set, &sealed, &session, &spec, &me, &self.sealing[i], &self.keys[i])
-                .expect("answers");
+            let share_keys = ShareKeys::new(&session, &me, &self.sealing[i]).expect("in the session");
+            let answer =
+                contribution::answer(&set, &sealed, &session, &spec, &me, &share_keys, &self.keys[i]).expect("answers");
             let rule = &session.roster().rule;
             answers.push((
                 position,

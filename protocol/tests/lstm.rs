@@ -8,7 +8,7 @@ use haihe_models::{
     table::{Column, Split, Table},
 };
 use haihe_protocol::{
-    horizontal::{JobResult, Next, Plan, Rows},
+    horizontal::{JobResult, Next, Plan, Rows, network::EncodedRows},
     id::PartyId,
     job::JobSpec,
 };
@@ -61,7 +61,8 @@ fn three_parties_train_an_lstm_that_everybody_can_apply() {
     let result = loop {
         let mut sum: Vec<f64> = Vec::new();
         for (party, table) in tables.iter().enumerate() {
-            let rows = Rows { table, party: party as u32, parties: 3, memory: None };
+            let encoded = EncodedRows::default();
+            let rows = Rows { table, party: party as u32, parties: 3, memory: None, encoded: &encoded };
             let vector = plan.perform(&spec, &rows).expect("a vector").vector;
             sum = if sum.is_empty() { vector } else { sum.iter().zip(&vector).map(|(s, v)| s + v).collect() };
         }

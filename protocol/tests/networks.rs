@@ -11,7 +11,7 @@ use haihe_protocol::{
     horizontal::{
         JobResult, Layout, Next, Performed, Plan, PlanError, Rows, Task,
         anomaly::{AnomalyJobError, AnomalyModel},
-        network::{self, Memory},
+        network::{self, EncodedRows, Memory},
     },
     id::PartyId,
     job::{JobProblem, JobSpec},
@@ -76,7 +76,16 @@ impl Run {
 
     fn perform(&self, party: usize) -> Result<Performed, PlanError> {
         let (table, memory) = (&self.tables[party], self.memories[party].as_deref());
-        self.plan.perform(&self.spec, &Rows { table, party: party as u32, parties: self.tables.len() as u32, memory })
+        self.plan.perform(
+            &self.spec,
+            &Rows {
+                table,
+                party: party as u32,
+                parties: self.tables.len() as u32,
+                memory,
+                encoded: &EncodedRows::default(),
+            },
+        )
     }
 
     fn vectors(&mut self) -> Vec<Vec<f64>> {
@@ -372,7 +381,8 @@ fn memory_of_another_network_is_refused() {
     let other = serde_json::to_vec(&other).expect("plain data");
     for bytes in [&good[..good.len() - 1], b"{}", &other, b""] {
         let memory = Some(bytes);
-        let rows = Rows { table: &run.tables[0], party: 0, parties: 3, memory };
+        let encoded = EncodedRows::default();
+        let rows = Rows { table: &run.tables[0], party: 0, parties: 3, memory, encoded: &encoded };
         let error = run.plan.perform(&run.spec, &rows).expect_err("refused");
         assert!(matches!(error, PlanError::Network(network::NetworkError::Memory { .. })), "{error}");
         assert!(error.to_string().contains("restore the vault"), "{error}");

@@ -19,6 +19,7 @@ use haihe_protocol::{
     job::JobSpec,
     message::{Answer, Objection, RoundSpec, SurvivorSet, Verified},
     roster::{Confirmation, Join, Roster, Session, Trust},
+    share_keys::ShareKeys,
     witness::{ClosedRound, Witness},
 };
 use rcgen::{
@@ -114,6 +115,7 @@ fn build() -> Scene {
     let task = Plan::begin(&spec).task();
     let Ok(Layout::Exact(quantiser)) = task.layout(&spec, 3, 2) else { panic!("a layout without noise") };
     let check = session.check_key(&parties[1], &sealing[1]).expect("the check key opens");
+    let share_keys = |i: usize| ShareKeys::new(&session, &parties[i], &sealing[i]).expect("in the session");
     let round = RoundSpec {
         job,
         session: session.digest(),
@@ -138,7 +140,7 @@ fn build() -> Scene {
             (&verified, &HEAD),
             Vector::Exact(&quantiser, &values),
             &parties[i],
-            (&keys[i], &check),
+            (&keys[i], &check, &share_keys(i)),
             seed,
             sink,
         )
@@ -157,7 +159,7 @@ fn build() -> Scene {
         let set =
             survivors.clone().verify(&survivors.sign(&coordinator), &sealed, &parties[i], &session, &round, &HEAD);
         let set = set.expect("verifies");
-        let answer = contribution::answer(&set, &sealed, &session, &round, &parties[i], &sealing[i], &keys[i]);
+        let answer = contribution::answer(&set, &sealed, &session, &round, &parties[i], &share_keys(i), &keys[i]);
         let bytes = answer.expect("an answer").share_sum;
         (i as u32, ShareSum::from_bytes(&bytes, round.parameters.set(), &session.roster().rule).expect("a share"))
     };
@@ -246,8 +248,13 @@ impl Scene {
         let me = self.party(0);
         let set = self.survivors.clone().verify(&signature, &self.sealed, &me, &self.session, &self.round, &HEAD);
         let set = set.expect("the true set verifies");
-        contribution::answer(&set, &self.sealed, &self.session, &self.round, &me, &self.sealing[0], &self.keys[0])
+        let share_keys = self.share_keys(0);
+        contribution::answer(&set, &self.sealed, &self.session, &self.round, &me, &share_keys, &self.keys[0])
             .expect("an answer")
+    }
+
+    fn share_keys(&self, party: usize) -> ShareKeys {
+        ShareKeys::new(&self.session, &self.party(party), &self.sealing[party]).expect("in the session")
     }
 
     fn answered(&self, change: impl FnOnce(&mut Answer)) -> Violation {
@@ -558,7 +565,19 @@ fn answers() {
     // A share that was sealed for somebody else does not open.
     let signature = s.survivors.sign(&s.coordinator);
     let set = s.survivors.clone().verify(&signature, &s.sealed, &party, &s.session, &s.round, &HEAD).expect("verifies");
-    let v = contribution::answer(&set, &s.sealed, &s.session, &s.round, &party, &s.sealing[1], &s.keys[0]);
+    let v = contribution::answer(&set, &s.sealed, &s.session, &s.round, &party, &s.share_keys(1), &s.keys[0]);
     let v = v.expect_err("refused");
     assert!(matches!(v, Violation::ShareUnreadable { .. }), "{v}");
+    // Nor one that belongs to another ciphertext of its sender, although it has the digest that the sender signed.
+    let mut survivors = s.survivors.clone();
+    survivors.survivors[1].commitment = Digest::from_bytes([9; 32]);
+    survivors.survivors[1] = survivors.survivors[1].clone().signed(&s.keys[1]);
+    let signature = survivors.sign(&s.coordinator);
+    let set = survivors.verify(&signature, &s.sealed, &party, &s.session, &s.round, &HEAD).expect("verifies");
+    let v = contribution::answer(&set, &s.sealed, &s.session, &s.round, &party, &s.share_keys(0), &s.keys[0]);
+    let unreadable = Violation::ShareUnreadable { party: s.party(1), receiver: party.clone() };
+    assert_eq!(v.expect_err("refused"), unreadable);
+    // Only a party of the session has keys, and only with its own sealing key.
+    let v = ShareKeys::new(&s.session, &party, &s.sealing[1]).expect_err("refused");
+    assert_eq!(v, Violation::SealingKey { party: party.clone() });
 }

@@ -62,6 +62,14 @@ fn peak_mib() -> Option<f64> {
     line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
+/// Seconds that this process has computed so far, where the system tells: they count the same on a busy machine.
+fn computed() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / 100.0)
+}
+
 fn measure(name: &str, parties: usize, model: &str, rounds: u32) -> Value {
     let tables = tables(parties);
     let toml = job(&tables, model, rounds);
@@ -74,12 +82,18 @@ fn measure(name: &str, parties: usize, model: &str, rounds: u32) -> Value {
 
     let begun = Instant::now();
     let mut opened: Vec<(String, f64)> = Vec::new();
+    // Of the rounds: what the simulation checks after the job is not part of it.
+    let mut peak = None;
+    let mut computing: Vec<(String, f64)> = Vec::new();
     let options = SimulationOptions::new(1);
     let outcome = Federation::new(&toml, tables, options)
         .and_then(|f| {
             f.run(|p| {
                 // "round 7: train: what came of it"
-                opened.extend(p.line.split(": ").nth(1).map(|s| (s.to_owned(), begun.elapsed().as_secs_f64())));
+                let step = p.line.split(": ").nth(1).map(str::to_owned);
+                opened.extend(step.clone().map(|s| (s, begun.elapsed().as_secs_f64())));
+                computing.extend(step.zip(computed()));
+                peak = peak_mib();
             })
         })
         .expect("a federation");
@@ -88,16 +102,18 @@ fn measure(name: &str, parties: usize, model: &str, rounds: u32) -> Value {
     let (first, begin, end) =
         (last_of(&opened, "profile"), last_of(&opened, "label_counts"), last_of(&opened, "train"));
     let per_second = trained as f64 / (end - begin);
+    let each = (last_of(&computing, "train") - last_of(&computing, "label_counts")) / trained as f64;
     let overhead = 1.0 - training / (end - begin);
     println!(
-        "{name:<28} {parties:>4} parties  {trained:>3} rounds  {per_second:>7.2} rounds/s  first sum after {first:>6.2} s  \
+        "{name:<28} {parties:>4} parties  {trained:>3} rounds  {per_second:>7.2} rounds/s  {:>7.1} ms CPU each  first sum after {first:>6.2} s  \
          {:>5.1} % beside training  {:>5.0} MiB  {seconds:.1} s in all",
+        1e3 * each,
         100.0 * overhead,
-        peak_mib().unwrap_or(f64::NAN)
+        peak.unwrap_or(f64::NAN)
     );
-    json!({"name": name, "parties": parties, "rounds": trained, "rounds_per_second": per_second,
+    json!({"name": name, "parties": parties, "rounds": trained, "rounds_per_second": per_second, "cpu_seconds_per_round": each,
            "first_sum_seconds": first, "train_seconds": end - begin, "local_training_seconds": training,
-           "share_beside_training": overhead, "peak_mib": peak_mib(), "seconds": seconds})
+           "share_beside_training": overhead, "peak_mib": peak, "seconds": seconds})
 }
 
 fn main() {

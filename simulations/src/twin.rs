@@ -12,7 +12,7 @@ use haihe_models::{
     table::{Column, Split, Table},
 };
 use haihe_protocol::{
-    horizontal::{JobResult, Next, Plan, PlanError, Rows, Summary},
+    horizontal::{JobResult, Next, Plan, PlanError, Rows, Summary, network::EncodedRows},
     id::PartyId,
     job::JobSpec,
 };
@@ -50,13 +50,15 @@ pub fn learn(
 ) -> Result<JobResult, TwinError> {
     let parties: Vec<PartyId> = tables.iter().map(|(party, _)| party.clone()).collect();
     let mut memories: Vec<Option<Vec<u8>>> = vec![None; tables.len()];
+    let encoded: Vec<EncodedRows> = tables.iter().map(|_| EncodedRows::default()).collect();
     let mut plan = Plan::begin(spec);
     for _ in 0..MOST_ROUNDS {
         let step = plan.step();
         let failed = |source| TwinError::Step { step, source: Box::new(source) };
         let mut sum: Vec<f64> = Vec::new();
-        for (index, ((_, table), memory)) in tables.iter().zip(&mut memories).enumerate() {
-            let rows = Rows { table, party: index as u32, parties: tables.len() as u32, memory: memory.as_deref() };
+        for (index, (((_, table), memory), encoded)) in tables.iter().zip(&mut memories).zip(&encoded).enumerate() {
+            let (party, parties) = (index as u32, tables.len() as u32);
+            let rows = Rows { table, party, parties, memory: memory.as_deref(), encoded };
             let done = plan.perform(spec, &rows).map_err(failed)?;
             if done.memory.is_some() {
                 *memory = done.memory;

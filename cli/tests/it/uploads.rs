@@ -14,6 +14,7 @@ use haihe_participant::{
 };
 use haihe_privacy::{secure_sum::lattice::Lattice, sign::SigningKey};
 use haihe_protocol::{
+    horizontal::network::EncodedRows,
     id::{JobId, PartyId, Timestamp},
     roster::Trust,
 };
@@ -87,12 +88,13 @@ impl Puppet {
                 }
                 Ask::Contribute { spec, signature, session, checkpoint, .. } => {
                     let round = Some(spec.round);
-                    let proof = self.member.compare_checkpoint(&job, round, &checkpoint, session.clone());
+                    let proof = self.member.compare_checkpoint(&job, round, &checkpoint, session.as_ref());
                     assert_eq!(proof.expect("a checkpoint"), None, "nothing was pinned before the first round");
                     self.member.pin(now(), &job, round, &checkpoint, None).expect("pinned");
                     let seed = self.seed();
                     let table = self.table.clone();
-                    let outgoing = self.member.contribute(now(), &job, spec, &signature, session, &table, seed);
+                    let rows = (&*table, &EncodedRows::default());
+                    let outgoing = self.member.contribute(now(), &job, spec, &signature, session.as_ref(), rows, seed);
                     return (job, outgoing.expect("contribution"));
                 }
                 other => panic!("{} is asked for {other:?}", self.party),

@@ -228,7 +228,7 @@ impl Puppet {
         (checkpoint, extends): (&str, Option<Extension>),
         session: Option<SessionParts>,
     ) {
-        let sizes = self.member.compare_checkpoint(job, round, checkpoint, session).expect("a checkpoint");
+        let sizes = self.member.compare_checkpoint(job, round, checkpoint, session.as_ref()).expect("a checkpoint");
         let sent = extends.filter(|extends| Some(extends.old_size) == sizes.map(|(old, _)| old));
         assert_eq!(sent.is_some(), sizes.is_some(), "the proof that is needed came along");
         let proof = match (sizes, sent) {
@@ -247,19 +247,20 @@ impl Puppet {
         parcels: Vec<ParcelHead>,
         session: Option<SessionParts>,
     ) {
-        let head = match self.member.exchange(now(), job, round, previous, parcels, session).expect("an exchange") {
-            Due::Send(head) => *head,
-            Due::Take(taking) => {
-                let announced = taking.letters(&self.party);
-                let letters = match self.asked.take() {
-                    Some(asked) => asked.read(&announced).await.expect("letters that were asked for early"),
-                    None => self.link.letters(job, taking.letters_of(), &announced).await.expect("letters"),
-                };
-                let (echo, firms) = (&self.echo, &self.firms);
-                let step = |work, spec: &_, place: &_, inbox: &_| echo.step(work, spec, place, inbox, firms);
-                self.member.take(now(), job, *taking, letters, step).expect("a step")
-            }
-        };
+        let head =
+            match self.member.exchange(now(), job, round, previous, parcels, session.as_ref()).expect("an exchange") {
+                Due::Send(head) => *head,
+                Due::Take(taking) => {
+                    let announced = taking.letters(&self.party);
+                    let letters = match self.asked.take() {
+                        Some(asked) => asked.read(&announced).await.expect("letters that were asked for early"),
+                        None => self.link.letters(job, taking.letters_of(), &announced).await.expect("letters"),
+                    };
+                    let (echo, firms) = (&self.echo, &self.firms);
+                    let step = |work, spec: &_, place: &_, inbox: &_| echo.step(work, spec, place, inbox, firms);
+                    self.member.take(now(), job, *taking, letters, step).expect("a step")
+                }
+            };
         self.parcels += 1;
         let mut letters = Vec::new();
         self.member.letters(job, &head).expect("spooled").read_to_end(&mut letters).expect("read");

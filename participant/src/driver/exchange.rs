@@ -3,9 +3,12 @@
 use std::time::Instant;
 
 use haihe_models::vertical::score::Block;
-use haihe_protocol::vertical::{
-    exchange::ParcelHead,
-    work::{BLOCK_FILE, Firms, Kept, SCORECARD_FILE},
+use haihe_protocol::{
+    horizontal::network::EncodedRows,
+    vertical::{
+        exchange::ParcelHead,
+        work::{BLOCK_FILE, Firms, Kept, SCORECARD_FILE},
+    },
 };
 
 use super::*;
@@ -38,7 +41,7 @@ impl Worker {
         parcels: Vec<ParcelHead>,
         session: Option<SessionParts>,
     ) -> Result<(), StepError> {
-        let (head, new) = match self.member.exchange(now(), &self.job, round, previous, parcels, session)? {
+        let (head, new) = match self.member.exchange(now(), &self.job, round, previous, parcels, session.as_ref())? {
             Due::Send(head) => (*head, false),
             Due::Take(taking) => (self.take(round, *taking).await?, true),
         };
@@ -89,7 +92,7 @@ impl Worker {
         session: Option<SessionParts>,
         parcels: Vec<ParcelHead>,
     ) -> Result<(), StepError> {
-        self.pin(None, checkpoint, session).await?;
+        self.pin(None, checkpoint, session.as_ref()).await?;
         self.member.check_parcels(&self.job, json, transcript, parcels)?;
         let folder = self.participant.state_dir.join("results").join(self.job.to_string());
         private_folder(&folder)?;
@@ -119,8 +122,8 @@ impl Worker {
 
 /// The own rows of a job, in the form that its kind needs.
 pub(super) enum Data {
-    /// Of a job made of sums.
-    Rows(Loaded),
+    /// Of a job made of sums, with what was made of them in earlier rounds.
+    Rows(Loaded, EncodedRows),
     /// Of a vertical job.
     Firms(Firms),
 }
@@ -130,7 +133,7 @@ impl Data {
     pub(super) fn of(spec: &JobSpec, loaded: Loaded) -> Self {
         match spec.vertical {
             Some(_) => Data::Firms(Firms { keys: loaded.keys, table: loaded.table }),
-            None => Data::Rows(loaded),
+            None => Data::Rows(loaded, EncodedRows::default()),
         }
     }
 }

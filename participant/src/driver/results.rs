@@ -10,7 +10,7 @@ use haihe_models::{
 use haihe_protocol::horizontal::{
     JobResult, Provenance, Rows,
     anomaly::AnomalyResult,
-    network::{self, NetworkResult},
+    network::{self, EncodedRows, NetworkResult},
     scorecard::{self, ScorecardResult},
 };
 
@@ -68,7 +68,7 @@ impl Worker {
             // The shared result is kept all the same; what the own data would have added is said to be missing.
             tracing::error!(job = %self.job.short(), %error, "own.json is not written");
         }
-        let Some(Data::Rows(loaded)) = &self.loaded else { return Ok(()) };
+        let Some(Data::Rows(loaded, _)) = &self.loaded else { return Ok(()) };
         // own.json last: its presence says that everything is there.
         let own = match &result {
             JobResult::Scorecard(result) => own_scorecard(&folder, &spec, result, loaded),
@@ -126,7 +126,8 @@ impl Worker {
         let parties = self.member.parties(&self.job)?;
         let party = parties.iter().position(|p| p == self.participant.party()).unwrap_or_default() as u32;
         let memory = self.member.memory(&self.job)?;
-        let rows = Rows { table: &loaded.table, party, parties: parties.len() as u32, memory: memory.as_deref() };
+        let (table, encoded) = (&loaded.table, &EncodedRows::default());
+        let rows = Rows { table, party, parties: parties.len() as u32, memory: memory.as_deref(), encoded };
         let mut learner =
             learner(options.rounds.backend, result.network.architecture.clone()).map_err(|e| unreadable(&e))?;
         let own = network::own_version(options, &result.network, &rows, &mut *learner).map_err(|e| unreadable(&e))?;

@@ -34,7 +34,7 @@ pub enum Due {
 pub struct Taking {
     round: u64,
     previous: Digest,
-    session: Session,
+    session: Arc<Session>,
     spec: JobSpec,
     before: Option<ParcelHead>,
     heads: Vec<Verified<ParcelHead>>,
@@ -117,7 +117,7 @@ impl Member {
         round: u64,
         previous: &Digest,
         heads: Vec<ParcelHead>,
-        session: Option<SessionParts>,
+        session: Option<&SessionParts>,
     ) -> Result<Due, MemberError> {
         let session = self.session(job, session)?;
         let spec = self.spec(job)?;

@@ -4,7 +4,6 @@ use haihe_privacy::log::{ConsistencyProof, verify_consistency};
 use haihe_protocol::{
     checkpoint::{self, TreeHead},
     error::Fault,
-    horizontal::Plan,
     message::Objection,
     witness::ClosedRound,
 };
@@ -42,11 +41,15 @@ impl AnswerRecord {
 }
 
 impl Member {
-    fn witness(&self, job: &JobId, spec: &JobSpec, session: &Session) -> Result<Witness, MemberError> {
+    fn witness(&self, job: &JobId, spec: &JobSpec, session: &Session) -> Result<Arc<Witness>, MemberError> {
         if let Some(witness) = self.memo(job, |memo| memo.witness.clone()) {
             return Ok(witness);
         }
-        let witness: Witness = self.record(job, WITNESS)?.unwrap_or_else(|| Witness::begin(spec, session));
+        let damaged = || MemberError::Record { name: WITNESS.to_owned(), detail: "it cannot be read".to_owned() };
+        let witness = Arc::new(match self.vault.get(job, WITNESS)? {
+            Some(bytes) => Witness::from_bytes(&bytes).ok_or_else(damaged)?,
+            None => Witness::begin(spec, session),
+        });
         self.memo(job, |memo| memo.witness = Some(witness.clone()));
         Ok(witness)
     }
@@ -59,7 +62,22 @@ impl Member {
     }
 
     pub(super) fn check_key(&self, job: &JobId, session: &Session) -> Result<CheckKey, MemberError> {
-        Ok(session.check_key(&self.identity.party, &self.sealing_key(job)?)?)
+        if let Some(key) = self.memo(job, |memo| memo.check_key.clone()) {
+            return Ok(key);
+        }
+        let key = session.check_key(&self.identity.party, &self.sealing_key(job)?)?;
+        self.memo(job, |memo| memo.check_key = Some(key.clone()));
+        Ok(key)
+    }
+
+    /// The keys for shares: one key exchange with every other party, once in this process.
+    pub(super) fn share_keys(&self, job: &JobId, session: &Session) -> Result<Arc<ShareKeys>, MemberError> {
+        if let Some(keys) = self.memo(job, |memo| memo.share_keys.clone()) {
+            return Ok(keys);
+        }
+        let keys = Arc::new(ShareKeys::new(session, &self.identity.party, &self.sealing_key(job)?)?);
+        self.memo(job, |memo| memo.share_keys = Some(keys.clone()));
+        Ok(keys)
     }
 
     fn pinned(&self, job: &JobId) -> Result<Option<HeadRecord>, MemberError> {
@@ -73,7 +91,7 @@ impl Member {
         job: &JobId,
         round: Option<u64>,
         text: &str,
-        session: Option<SessionParts>,
+        session: Option<&SessionParts>,
     ) -> Result<Option<(u64, u64)>, MemberError> {
         let head = self.checkpoint(job, round, text, session)?;
         let Some(pinned) = self.pinned(job)? else { return Ok(None) };
@@ -89,12 +107,19 @@ impl Member {
         job: &JobId,
         round: Option<u64>,
         text: &str,
-        session: Option<SessionParts>,
+        session: Option<&SessionParts>,
     ) -> Result<TreeHead, MemberError> {
         let session = self.session(job, session)?;
+        // It comes with everything that is asked in a round.
+        let known = |memo: &mut Memo| memo.checkpoint.as_ref().filter(|(t, _)| t == text).map(|(_, head)| *head);
+        if let Some(head) = self.memo(job, known) {
+            return Ok(head);
+        }
         let federation = self.identity.trust.federation();
         let head = checkpoint::verify(text, federation, job, session.coordinator_key());
-        Ok(head.map_err(|source| Violation::Checkpoint { round: round.unwrap_or(0), source })?)
+        let head = head.map_err(|source| Violation::Checkpoint { round: round.unwrap_or(0), source })?;
+        self.memo(job, |memo| memo.checkpoint = Some((text.to_owned(), head)));
+        Ok(head)
     }
 
     /// Pins a checkpoint. `proof` is needed if an earlier one of another size is pinned.
@@ -153,7 +178,7 @@ impl Member {
         job: &JobId,
         round: Option<u64>,
         previous: &Digest,
-        session: Option<SessionParts>,
+        session: Option<&SessionParts>,
     ) -> Result<Option<u64>, MemberError> {
         let session = self.session(job, session)?;
         let witness = self.witness(job, &self.horizontal(job, "question about sums")?, &session)?;
@@ -177,12 +202,12 @@ impl Member {
         let key = self.check_key(job, &session)?;
         let witness = self.witness(job, &spec, &session)?.absorb(closed, signature, &session, &spec, &key)?;
         let (round, transcript) = (witness.round, witness.transcript);
-        self.vault.put(job, WITNESS, &encode(&witness))?;
-        self.memo(job, |memo| memo.witness = Some(witness));
+        self.vault.put(job, WITNESS, &witness.to_bytes())?;
+        self.memo(job, |memo| memo.witness = Some(Arc::new(witness)));
         self.note(now, job, &Note::Witnessed { round, parties: closed.contributors.clone(), transcript })
     }
 
-    /// A round must ask what follows from the sums that this participant has seen; gives the plan behind it.
+    /// A round must ask what follows from the sums that this participant has seen; gives what it knows of them.
     pub(super) fn expects(
         &self,
         job: &JobId,
@@ -190,9 +215,10 @@ impl Member {
         session: &Session,
         spec: &RoundSpec,
         task: &Task,
-    ) -> Result<Plan, MemberError> {
+    ) -> Result<Arc<Witness>, MemberError> {
         let witness = self.witness(job, job_spec, session)?;
-        Ok(witness.check(spec, task)?.clone())
+        witness.check(spec, task)?;
+        Ok(witness)
     }
 
     /// Checks that a published result is what the sums lead to.

@@ -211,7 +211,7 @@ impl SumParameters {
     /// Bytes that one participant sends in a malicious-coordinator round: ciphertext and sealed key shares.
     pub fn upload_bytes(&self) -> usize {
         let shares = CommitteeRule::for_parties(self.n_max, Adversary::Malicious)
-            .map_or(0, |rule| rule.members() as usize * (rule.share_bytes(self.set) + seal::OVERHEAD));
+            .map_or(0, |rule| rule.members() as usize * (rule.share_bytes(self.set) + seal::PAIR_OVERHEAD));
         self.ciphertext_bytes() + shares
     }
 

@@ -59,6 +59,8 @@ pub struct Rows<'a> {
     pub parties: u32,
     /// What [`Performed::memory`] gave last.
     pub memory: Option<&'a [u8]>,
+    /// What was made of these very rows before.
+    pub encoded: &'a network::EncodedRows,
 }
 
 /// A party's vector, and what it must keep for later rounds.

@@ -63,27 +63,27 @@ impl Ask {
     }
 
     /// The head of the journal that comes with it, and the session that it is about.
-    pub(super) fn checkpoint(&self) -> Option<(Option<u64>, &str, Option<SessionParts>)> {
+    pub(super) fn checkpoint(&self) -> Option<(Option<u64>, &str, Option<&SessionParts>)> {
         match self {
             Ask::Contribute { spec, session, checkpoint, .. } | Ask::Answer { spec, session, checkpoint, .. } => {
-                Some((Some(spec.round), checkpoint, Some(session.as_ref().clone())))
+                Some((Some(spec.round), checkpoint, Some(session.as_ref())))
             }
             Ask::Exchange { round, session, checkpoint, .. } => {
-                Some((Some(*round), checkpoint, Some(session.as_ref().clone())))
+                Some((Some(*round), checkpoint, Some(session.as_ref())))
             }
-            Ask::Closed { checkpoint, session, .. } => Some((None, checkpoint, session.as_deref().cloned())),
+            Ask::Closed { checkpoint, session, .. } => Some((None, checkpoint, session.as_deref())),
             Ask::Offer { .. } | Ask::Confirm(_) => None,
         }
     }
 
     /// What must be known before it is followed: its round, if it is one, and the transcript that it builds on.
-    pub(super) fn builds_on(&self) -> Option<(Option<u64>, Digest, Option<SessionParts>)> {
+    pub(super) fn builds_on(&self) -> Option<(Option<u64>, Digest, Option<&SessionParts>)> {
         match self {
             Ask::Contribute { spec, session, .. } | Ask::Answer { spec, session, .. } => {
-                Some((Some(spec.round), spec.previous, Some(session.as_ref().clone())))
+                Some((Some(spec.round), spec.previous, Some(session.as_ref())))
             }
             Ask::Closed { outcome: Ok((_, transcript)), session, parcels, .. } if parcels.is_empty() => {
-                Some((None, *transcript, session.as_deref().cloned()))
+                Some((None, *transcript, session.as_deref()))
             }
             _ => None,
         }

@@ -6,12 +6,11 @@ use std::{
 };
 
 use haihe_models::table::Table;
-use haihe_participant::member::{
-    Due, Identity, Member, MemberError, Offer, ReceivedLetter, SessionParts, Taking, affordable,
-};
+use haihe_participant::member::{Due, Identity, Member, MemberError, Offer, ReceivedLetter, Taking, affordable};
 use haihe_privacy::{dp::Budget, log::ConsistencyProof, secure_sum::Scheme, sign::Signature};
 use haihe_protocol::{
     error::Violation,
+    horizontal::network::EncodedRows,
     id::{JobId, PartyId, Timestamp},
     job::JobSpec,
     roster::Trust,
@@ -78,6 +77,8 @@ pub(super) struct Party {
     seed: u64,
     /// `None` while it is down.
     member: Option<Member>,
+    /// What the process made of its rows.
+    encoded: EncodedRows,
     /// How often fresh secrets were drawn. Not part of the participant: a real one asks its operating system.
     drawn: u64,
     /// What it was last asked and has no receipt for.
@@ -123,6 +124,7 @@ impl Party {
             scheme,
             seed,
             member: None,
+            encoded: EncodedRows::default(),
             drawn: 0,
             outstanding: None,
             received: 0,
@@ -157,6 +159,7 @@ impl Party {
     pub(super) fn kill(&mut self) {
         self.killed += 1;
         self.member = None;
+        self.encoded = EncodedRows::default();
         self.outstanding = None;
     }
 
@@ -260,9 +263,8 @@ impl Party {
             }),
             Ask::Confirm(roster) => Some(Said::Confirm(Box::new(member.confirm(now, job, roster)?))),
             Ask::Contribute { spec, signature, session, .. } => {
-                let session = Some(session.as_ref().clone());
-                let table = self.disk.rows.table();
-                let outgoing = member.contribute(now, job, spec.clone(), signature, session, table, seed)?;
+                let rows = (self.disk.rows.table(), &self.encoded);
+                let outgoing = member.contribute(now, job, spec.clone(), signature, Some(session), rows, seed)?;
                 let mut ciphertext = Vec::new();
                 member.ciphertext(job)?.read_to_end(&mut ciphertext)?;
                 Some(Said::Contribution {
@@ -280,7 +282,7 @@ impl Party {
                     survivors.as_ref().clone(),
                     signature,
                     sealed_shares,
-                    Some(session.as_ref().clone()),
+                    Some(session),
                 )?;
                 Some(Said::Answer(Box::new(answer)))
             }
@@ -314,7 +316,6 @@ impl Party {
         let (Some(member), Ask::Exchange { round, previous, parcels, session, .. }) = (&mut self.member, ask) else {
             return Ok(None);
         };
-        let session: SessionParts = session.as_ref().clone();
         member.exchange(now, job, *round, previous, parcels.to_vec(), Some(session)).map(Some)
     }
 

@@ -149,6 +149,19 @@ impl Task {
 }
 
 impl Plan {
+    /// As in a plan of a network.
+    pub(crate) fn in_training(&self) -> Option<([f64; 3], &Training)> {
+        match &self.stage {
+            Stage::Train { training } => Some(([self.rows, self.bads, self.test_rows], training)),
+            _ => None,
+        }
+    }
+
+    /// The plan of which [`Plan::in_training`] told.
+    pub(crate) fn of_training([rows, bads, test_rows]: [f64; 3], training: Box<Training>) -> Self {
+        Self { rows, bads, test_rows, stage: Stage::Train { training } }
+    }
+
     pub(crate) fn begin() -> Self {
         Self { rows: 0.0, bads: 0.0, test_rows: 0.0, stage: Stage::Profile }
     }
@@ -208,7 +221,7 @@ impl Plan {
         parties: &[PartyId],
     ) -> Result<(Summary, Next), AnomalyJobError> {
         let options = options(spec)?;
-        match self.stage.clone() {
+        match std::mem::replace(&mut self.stage, Stage::Profile) {
             Stage::Profile => {
                 let (test_rows, counts) = sum.split_last().map_or((0.0, sum), |(last, rest)| (*last, rest));
                 let read = ProfileLayout::new(&spec.data.columns).read(counts)?;

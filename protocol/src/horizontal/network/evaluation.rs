@@ -1,6 +1,7 @@
 //! The federated evaluation of a credit network, and every party's own customers.
 
 use haihe_models::{
+    grid::rows_of,
     metrics::{Calibration, Ranking, ScoreGrid, ScoreHistogram, calibration, psi},
     network::learner::learner,
     table::Split,
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     NetworkError, NetworkOptions, Rows, counts,
-    local::{good_log_odds, labels, own_scores, own_version, rows_of},
+    local::{good_log_odds, labels, own_scores, own_version},
     training::Learned,
 };
 use crate::id::PartyId;
@@ -33,6 +34,9 @@ pub struct OwnCustomers<T> {
     pub shared: T,
     /// A network of the same shape that the party trained alone; absent or empty if its rows do not allow it.
     pub alone: Option<T>,
+    /// Why they do not; only in what a party keeps for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_alone: Option<String>,
     /// The party's own version of the shared network, if the job asks for one.
     pub own: Option<T>,
 }
@@ -115,8 +119,8 @@ pub(super) fn vector(options: &NetworkOptions, learned: &Learned, rows: &Rows<'_
     if options.evaluation.per_party {
         let mut mine = histogram(&own.shared)?;
         mine.extend(match &own.alone {
-            Some(scores) => histogram(scores)?,
-            None => vec![0.0; 2 * grid.cells],
+            Some(Ok(scores)) => histogram(scores)?,
+            _ => vec![0.0; 2 * grid.cells],
         });
         if let Some(scores) = &own.own {
             mine.extend(histogram(scores)?);
@@ -151,7 +155,10 @@ pub(super) fn read(
     for party in parties.iter().filter(|_| options.evaluation.per_party) {
         let (shared, alone) = (block()?, block()?);
         let own = if has_own(options) { Some(block()?) } else { None };
-        per_party.push(PartyCredit { party: party.clone(), test: OwnCustomers { shared, alone: Some(alone), own } });
+        per_party.push(PartyCredit {
+            party: party.clone(),
+            test: OwnCustomers { shared, alone: Some(alone), not_alone: None, own },
+        });
     }
     let stability = psi(&totals(&train.histogram), &totals(&test.histogram)).ok();
     Ok(CreditEvaluation { grid, train, test, test_own, stability, per_party })

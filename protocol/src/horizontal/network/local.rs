@@ -1,6 +1,7 @@
 //! What a party does in a step, over its own rows.
 
 use haihe_models::{
+    grid::rows_of,
     metrics::ScoreHistogram,
     network::{
         Architecture, Examples, Learner, LearnerError, LocalTraining, Objective, clipping,
@@ -73,11 +74,6 @@ pub(crate) fn train_rows(table: &Table, goods_only: bool) -> Vec<usize> {
     rows
 }
 
-/// The places of the rows of one split.
-pub(super) fn rows_of(table: &Table, split: Split) -> Vec<usize> {
-    haihe_models::grid::rows_of(table, split)
-}
-
 pub(super) fn labels(examples: &Examples) -> Vec<bool> {
     examples.y.iter().map(|y| *y > 0.5).collect()
 }
@@ -108,28 +104,25 @@ impl Training {
         let task = self.task();
         let parts = Parts::new(&task, options)?;
         let mut memory = Memory::read(rows.memory, &self.architecture, options)?;
-        let mut learner = learner(options.rounds.backend, self.architecture.clone())?;
+        let mut learner = learner(options.rounds.backend, Architecture::clone(&self.architecture))?;
         let start = with_head(self.parameters(), &memory.head);
         self.keep_head(options, &mut memory, &start);
-        let (train, validation) = divided(options, &train_rows(rows.table, self.goods_only()));
+        let examples = rows.encoded.divided(options, &self.encoder, self.goods_only(), rows.table)?;
         let mut said = Said { weights: vec![0.0; options.buckets() as usize], ..Said::default() };
-        self.validate(options, &mut *learner, &start, &self.encoder.encode(rows.table, &validation)?, &mut said)?;
+        self.validate(options, &mut *learner, &start, &examples.validation, &mut said)?;
 
         let mut vector = vec![0.0; parts.updates() * parts.update()];
         let mut magnitudes = vec![0.0; parts.magnitudes()];
         let bucket = Draw::new(options, rows.parties, task.number).bucket(rows.party).filter(|_| task.train);
-        if let (Some(bucket), false) = (bucket, train.is_empty()) {
-            let examples = self.encoder.encode(rows.table, &train)?;
+        let trained = examples.train.rows();
+        if let (Some(bucket), true) = (bucket, trained > 0) {
             let seed = seed_of(options, rows.party, task.number);
-            let visit = self.visit(options, &mut *learner, &start, &examples, &mut memory, seed)?;
+            let visit = self.visit(options, &mut *learner, &start, &examples.train, &mut memory, seed)?;
             // The weights of all parties add up to 1, but for what chance makes of the shares for validation. A party that was
             // not there when the rows were counted may bring more than all others: it counts as one with all of them.
             let trained_by_all = self.rows * (1.0 - options.rounds.validation);
-            let weight = if options.rounds.weighted {
-                train.len() as f64 / trained_by_all
-            } else {
-                1.0 / f64::from(rows.parties)
-            };
+            let weight =
+                if options.rounds.weighted { trained as f64 / trained_by_all } else { 1.0 / f64::from(rows.parties) };
             let weight = weight.min(1.0);
             let begun = memory.control.clone();
             let clipped = self.write_updates(
@@ -277,7 +270,8 @@ struct Visit {
 /// Scores of the own customers under the shared network, under one trained alone, and under the own version.
 pub(super) struct OwnScores {
     pub(super) shared: Vec<f64>,
-    pub(super) alone: Option<Vec<f64>>,
+    /// Absent if nobody asked; why there are none, if the rows do not allow it.
+    pub(super) alone: Option<Result<Vec<f64>, NetworkError>>,
     pub(super) own: Option<Vec<f64>>,
     pub(super) bad: Vec<bool>,
 }
@@ -371,15 +365,11 @@ pub(super) fn own_scores(
     };
     let (shared, own) = (predict(shared)?, own.map(&mut predict).transpose()?);
     // A party whose rows teach nothing alone still has its part in the evaluation.
-    let alone = alone_if(with_alone, || {
+    let alone = with_alone.then(|| {
         let parameters = alone(options, learned, rows, &mut *learner)?;
         Ok(good_log_odds(&learner.predict(&parameters, &examples)?))
     });
     Ok(OwnScores { shared, alone, own, bad: labels(&examples) })
-}
-
-fn alone_if(asked: bool, scores: impl FnOnce() -> Result<Vec<f64>, NetworkError>) -> Option<Vec<f64>> {
-    if asked { scores().ok() } else { None }
 }
 
 /// What a party computes from the shared result over its own customers, and keeps. `own` is [`own_version`].
@@ -396,7 +386,8 @@ pub fn local_result(
     };
     Ok(OwnCustomers {
         shared: of(&scores.shared)?,
-        alone: scores.alone.as_ref().map(of).transpose()?,
+        alone: scores.alone.as_ref().and_then(|s| s.as_ref().ok()).map(of).transpose()?,
+        not_alone: scores.alone.as_ref().and_then(|s| s.as_ref().err()).map(ToString::to_string),
         own: scores.own.as_ref().map(of).transpose()?,
     })
 }

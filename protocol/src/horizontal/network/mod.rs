@@ -19,6 +19,7 @@ use haihe_models::{
         LocalTraining, Optimiser,
         architecture::MAX_PARAMETERS,
         clipping::ClippingOptions,
+        packed,
         robust::{Robust, RobustError},
         schedule::Schedule,
         strategy::{Strategy, StrategyError},
@@ -33,16 +34,20 @@ use serde::{Deserialize, Serialize};
 use super::{Performed, Rows};
 use crate::job::{JobProblem, JobSpec};
 
+mod encoded;
 mod evaluation;
 mod local;
 mod plan;
 mod training;
+mod unchanged;
 mod wide;
 
+pub use encoded::EncodedRows;
 pub use evaluation::{CreditEvaluation, OwnCustomers, PartyCredit, Population};
 pub use local::{Memory, local_result, own_version};
 pub use plan::{NetworkResult, Next, Plan, Task};
 pub use training::{Learned, RoundFigures, TrainTask, Training};
+pub use unchanged::Unchanged;
 pub use wide::Wide;
 
 pub(crate) use local::train_rows;
@@ -258,7 +263,7 @@ impl Default for EvaluationOptions {
 #[serde(deny_unknown_fields)]
 pub struct Start {
     /// Parameters: base64 of little-endian `f32`.
-    #[serde(with = "haihe_models::network::packed")]
+    #[serde(with = "packed")]
     pub parameters: Vec<f32>,
     /// Its encoder, JSON.
     pub encoder: String,
@@ -494,8 +499,7 @@ impl NetworkOptions {
 
 /// Digest of a network's parameters, as tasks name them.
 pub fn parameters_digest(parameters: &[f32]) -> Digest {
-    let bytes: Vec<u8> = parameters.iter().flat_map(|p| p.to_le_bytes()).collect();
-    Transcript::new("haihe/v1/parameters").bytes(&bytes).finish()
+    Transcript::new("haihe/v1/parameters").bytes(&packed::bytes(parameters)).finish()
 }
 
 pub(crate) fn counts(name: &str, len: usize) -> Segment {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use haihe_models::{
-    grid::{ColumnGrid, LabelCountsLayout, ProfileLayout, grids, label_counts, profile},
+    grid::{ColumnGrid, LabelCountsLayout, ProfileLayout, grids, label_counts, profile, rows_of},
     network::Encoder,
     table::Split,
 };
@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CreditEvaluation, NetworkError, NetworkOptions, Performed, Rows, TrainTask, Training, counts, evaluation,
-    local::rows_of,
     parameters_digest,
     training::{Learned, Parts, Trained},
 };
@@ -115,6 +114,19 @@ impl Task {
 }
 
 impl Plan {
+    /// The rows of the federation, its bads and test rows, and the training, if that is where the plan stands.
+    pub(crate) fn in_training(&self) -> Option<([f64; 3], &Training)> {
+        match &self.stage {
+            Stage::Train { training } => Some(([self.rows, self.bads, self.test_rows], training)),
+            _ => None,
+        }
+    }
+
+    /// The plan of which [`Plan::in_training`] told.
+    pub(crate) fn of_training([rows, bads, test_rows]: [f64; 3], training: Box<Training>) -> Self {
+        Self { rows, bads, test_rows, stage: Stage::Train { training } }
+    }
+
     pub(crate) fn begin() -> Self {
         Self { rows: 0.0, bads: 0.0, test_rows: 0.0, stage: Stage::Profile }
     }
@@ -160,7 +172,7 @@ impl Plan {
         parties: &[PartyId],
     ) -> Result<(Summary, Next), NetworkError> {
         let options = options(spec)?;
-        match self.stage.clone() {
+        match std::mem::replace(&mut self.stage, Stage::Profile) {
             Stage::Profile => {
                 let (test_rows, counts) = sum.split_last().map_or((0.0, sum), |(last, rest)| (*last, rest));
                 let read = ProfileLayout::new(&spec.data.columns).read(counts)?;

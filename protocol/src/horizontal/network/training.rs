@@ -1,6 +1,6 @@
 //! Rounds of local training, and what the coordinator and every witness make of their sums.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use haihe_models::metrics::{Ranking, ScoreGrid, ScoreHistogram};
 use haihe_models::network::{
@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_SUM, NetworkError, NetworkOptions, Wide, counts, fixed, parameters_digest};
+use super::{MAX_SUM, NetworkError, NetworkOptions, Wide, counts, fixed, parameters_digest, unchanged::Unchanged};
 
 /// Largest mean loss that a round can tell; what is above counts as this.
 pub(super) const LOSS_BOUND: f64 = 100.0;
@@ -61,18 +61,31 @@ pub struct Training {
     /// Training rows of all parties, those for validation included.
     pub rows: f64,
     /// Makes the inputs.
-    pub encoder: Encoder,
+    pub encoder: Unchanged<Encoder>,
     /// The network.
-    pub architecture: Architecture,
+    pub architecture: Unchanged<Architecture>,
     /// Rounds that train.
     most: u32,
     /// Only goods teach.
     goods_only: bool,
     shared: Shared,
+    /// Digest of the shared parameters, once it was asked for.
+    #[serde(skip)]
+    named: Named,
     bounds: Vec<f64>,
     best: Option<Best>,
     /// One per round.
     pub history: Vec<RoundFigures>,
+}
+
+/// The digest of parameters, which takes long for many of them. Follows from them, so it is no part of what is compared.
+#[derive(Clone, Debug, Default)]
+struct Named(OnceLock<Digest>);
+
+impl PartialEq for Named {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -274,11 +287,12 @@ impl Training {
         let most = options.rounds.most;
         Ok(Self {
             rows,
-            encoder,
-            architecture,
+            encoder: encoder.into(),
+            architecture: architecture.into(),
             most,
             goods_only: false,
             shared,
+            named: Named::default(),
             bounds,
             best: None,
             history: Vec::new(),
@@ -323,8 +337,8 @@ impl Training {
     pub fn task(&self) -> TrainTask {
         TrainTask {
             number: self.number(),
-            parameters: parameters_digest(self.parameters()),
-            architecture: self.architecture.clone(),
+            parameters: *self.named.0.get_or_init(|| parameters_digest(self.parameters())),
+            architecture: Architecture::clone(&self.architecture),
             bounds: self.bounds.clone(),
             train: self.number() < self.most,
         }
@@ -349,6 +363,7 @@ impl Training {
             // Weights of all parties add up to 1, so this is the mean over all of them; those that did not train keep theirs.
             let control = (parts.groups == 2).then(|| updates.get(parts.update()..).unwrap_or(&[]).to_vec());
             self.shared.step(&options.strategy, &padded(mean, &self.architecture), control.as_deref())?;
+            self.named = Named::default();
             self.bounds = clipping::bounds(magnitudes, task.bounds.len(), &options.clipping, &task.bounds);
         }
         let validation_loss = figures.validation_loss;
@@ -360,8 +375,8 @@ impl Training {
         }
         let best = self.best.ok_or(NetworkError::NoRows { what: "validation", rows: 0.0 })?;
         Ok(Trained::Finished(Box::new(Learned {
-            encoder: self.encoder,
-            architecture: self.architecture,
+            encoder: self.encoder.into_inner(),
+            architecture: self.architecture.into_inner(),
             parameters: best.parameters,
             best_round: best.number,
             history: self.history,
