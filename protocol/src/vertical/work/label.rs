@@ -684,7 +684,6 @@ impl Label {
         }
         kept.insert(MEANS_FILE.to_owned(), pretty(&means));
         kept.insert("evaluation-scores.csv".to_owned(), self.score_lines(c, &scores, &[]));
-        kept.insert("result.json".to_owned(), pretty(&result));
         Ok(Turn::Last(done(serde_json::to_string(&result).expect("plain data")), kept))
     }
 
