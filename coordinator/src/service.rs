@@ -40,12 +40,13 @@ type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 pub struct Service {
     host: Arc<Host>,
     stop: watch::Receiver<bool>,
+    held: Arc<exchange::HeldQuestions>,
 }
 
 impl Service {
     /// Services on `host`; their streams end when `stop` changes.
     pub fn new(host: Arc<Host>, stop: watch::Receiver<bool>) -> Self {
-        Self { host, stop }
+        Self { host, stop, held: Arc::default() }
     }
 
     /// Who calls, according to the certificate of the connection.

@@ -247,9 +247,7 @@ impl Participant {
 
     /// A label holder sees at least the scores of the model, and of one direction where one is learned.
     fn check_shown(&self, spec: &JobSpec) -> Result<Option<policy::Refusal>, Objection> {
-        let Some(vertical) = &spec.vertical else { return Ok(None) };
-        let holder = spec.job.parties.iter().find(|p| vertical.is_label_holder(p));
-        let Some(holder) = holder.filter(|p| *p != self.party()) else { return Ok(None) };
+        let Some(holder) = spec.label_holder().filter(|p| *p != self.party()) else { return Ok(None) };
         let seen = self.vault().and_then(|vault| shown_to(&vault, holder)).map_err(Objection::Vault)?;
         Ok(self.policy.check_shown(holder, seen, if spec.scoring.is_some() { 1 } else { 2 }))
     }

@@ -542,7 +542,10 @@ impl EarlyLetters {
         }
         let ended = |_| self.link.status(Status::cancelled("the question for letters was given up"));
         let parts = (&mut self.call).await.map_err(ended)??;
-        self.link.read_letters(parts, announced).await
+        let letters = self.link.read_letters(parts, announced).await?;
+        // An answer that was cut off is asked for again.
+        let whole = letters.iter().map(|l| (l.from, l.letter, l.body.len() as u64)).eq(announced.iter().copied());
+        if whole { Ok(letters) } else { Err(malformed("letters", "fewer came than the heads announce")) }
     }
 }
 

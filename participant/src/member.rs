@@ -115,14 +115,14 @@ pub enum MemberError {
     },
     /// One label holder has seen enough.
     #[error(
-        "{label_holder} has seen {most} score vectors of this participant's columns, over all jobs; its policy ([alignment] \
-         score_vectors_per_peer) allows no more"
+        "{label_holder} has seen {shown} score vectors of this participant's columns, over all jobs; its policy ([alignment] \
+         score_vectors_per_peer) allows no more: raise it there, or take no part in such jobs"
     )]
     ScoreVectors {
         /// Who has seen them.
         label_holder: PartyId,
-        /// How many are allowed.
-        most: u64,
+        /// How many.
+        shown: u64,
     },
     /// Nothing more is spent of the firms' privacy.
     #[error(transparent)]

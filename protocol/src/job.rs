@@ -280,6 +280,12 @@ pub const MAX_COLUMNS: usize = 512;
 pub const MAX_LEVELS: usize = 4096;
 
 impl JobSpec {
+    /// Who knows the labels of a vertical job.
+    pub fn label_holder(&self) -> Option<&PartyId> {
+        let vertical = self.vertical.as_ref()?;
+        self.job.parties.iter().find(|party| vertical.is_label_holder(party))
+    }
+
     /// Reads and checks a job file; returns every problem found. What it returns may be written and read again: it stays the same.
     pub fn parse(text: &str) -> Result<Self, Vec<JobProblem>> {
         if text.len() > MAX_JOB_BYTES {

@@ -7,6 +7,8 @@ use crate::engine::LetterBlob;
 
 /// How long a party may wait for an exchange to close before it has to ask again.
 const HELD: Duration = Duration::from_secs(900);
+/// Questions of one party that may wait at once: one for each of its jobs, and some that were given up.
+const MOST_HELD: usize = 32;
 
 type Parts = mpsc::Sender<Result<v1::LetterPart, Status>>;
 
@@ -62,7 +64,18 @@ impl Service {
         let (to, from) = mpsc::channel(2);
         match letters {
             Some(letters) => self.send_letters(letters, to),
-            None => drop(tokio::spawn(self.clone().hold_letters(engine, party.clone(), m.round, changed, to))),
+            None => {
+                let held = self.held.clone().one_more(party).ok_or_else(|| {
+                    let text =
+                        format!("{party} has {MOST_HELD} such questions open; ask again when the exchange is closed");
+                    Status::resource_exhausted(text)
+                })?;
+                let waits = self.clone().hold_letters(engine, party.clone(), m.round, changed, to);
+                drop(tokio::spawn(async move {
+                    waits.await;
+                    drop(held);
+                }));
+            }
         }
         Ok(Response::new(Box::pin(ReceiverStream::new(from))))
     }
@@ -94,7 +107,7 @@ impl Service {
         tokio::pin!(late);
         let waited = loop {
             tokio::select! {
-                _ = changed.changed() => {}
+                _ = changed.changed() => tokio::time::sleep(COALESCE).await,
                 () = &mut late => {
                     let seconds = HELD.as_secs();
                     let text = format!("exchange {round} did not close within {seconds} s; ask again when it has");
@@ -141,5 +154,55 @@ fn send_letter(letter: &LetterBlob, blobs: &dyn Blobs, to: &Parts) -> std::io::R
         if to.blocking_send(Ok(part)).is_err() || left == 0 {
             return Ok(());
         }
+    }
+}
+
+/// Questions for letters that wait for their exchange to close, by party.
+#[derive(Default)]
+pub(super) struct HeldQuestions(std::sync::Mutex<BTreeMap<PartyId, usize>>);
+
+/// One of them; it counts until it is dropped.
+struct HeldQuestion {
+    all: Arc<HeldQuestions>,
+    party: PartyId,
+}
+
+impl HeldQuestions {
+    fn one_more(self: Arc<Self>, party: &PartyId) -> Option<HeldQuestion> {
+        {
+            let mut open = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let count = open.entry(party.clone()).or_default();
+            if *count >= MOST_HELD {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(HeldQuestion { all: self, party: party.clone() })
+    }
+}
+
+impl Drop for HeldQuestion {
+    fn drop(&mut self) {
+        let mut open = self.all.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.party) {
+            *count -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_questions_of_a_party_wait() {
+        let all = Arc::new(HeldQuestions::default());
+        let party = |name: &str| PartyId::new(name).expect("a party");
+        let mut held: Vec<_> = (0..MOST_HELD).filter_map(|_| all.clone().one_more(&party("bank"))).collect();
+        assert_eq!(held.len(), MOST_HELD);
+        assert!(all.clone().one_more(&party("bank")).is_none());
+        assert!(all.clone().one_more(&party("tax")).is_some(), "others are not concerned");
+        held.pop();
+        assert!(all.clone().one_more(&party("bank")).is_some());
     }
 }

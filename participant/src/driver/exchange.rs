@@ -45,7 +45,8 @@ impl Worker {
             Due::Send(head) => (*head, false),
             Due::Take(taking) => (self.take(round, *taking).await?, true),
         };
-        // Whoever is done hears of no more letters.
+        // Whoever is done hears of no more letters. The last question goes first: few may be open.
+        self.early = None;
         self.early = if head.announcement.done { None } else { self.link.early_letters(&self.job, round) };
         let letters = self.member.letters(&self.job, &head)?;
         let receipt = match new {

@@ -176,7 +176,7 @@ impl Member {
         };
         let Stepped { work, outbox, kept } = step(work, &spec, &place, &inbox)?;
         if outbox.shows_scores {
-            self.show(now, job, &spec, round)?;
+            self.show(now, job, &spec, (round, place.parties.len()))?;
         }
         drop(inbox);
         let journal = self.head_of(job, round)?;

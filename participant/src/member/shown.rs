@@ -56,17 +56,17 @@ impl Member {
 
     /// Records that a parcel with a score vector is about to be remembered and sent. After a crash the same parcel is made
     /// again, and counts once.
+    ///
+    /// `parties` are those of the session: who was absent adds nothing.
     pub(super) fn show(
         &mut self,
         now: Timestamp,
         job: &JobId,
         spec: &JobSpec,
-        exchange: u64,
+        (exchange, parties): (u64, usize),
     ) -> Result<(), MemberError> {
         let own = &self.identity.party;
-        let vertical = spec.vertical.as_ref();
-        let label_holder = vertical.and_then(|v| spec.job.parties.iter().find(|p| v.is_label_holder(p)));
-        let (Some(vertical), Some(label_holder)) = (vertical, label_holder) else { return Ok(()) };
+        let (Some(vertical), Some(label_holder)) = (&spec.vertical, spec.label_holder()) else { return Ok(()) };
         let _one_at_a_time = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = shown(&*self.vault)?;
         let first = Shown {
@@ -74,12 +74,12 @@ impl Member {
             since: now,
             label_holder: label_holder.clone(),
             view: vertical.holder(own).map_or_else(String::new, |h| h.view.clone()),
-            alone: spec.job.parties.len() == 2,
+            alone: parties == 2,
             vectors: 1,
             exchange,
         };
         count(&mut known, first, self.score_vectors)
-            .map_err(|most| MemberError::ScoreVectors { label_holder: label_holder.clone(), most })?;
+            .map_err(|shown| MemberError::ScoreVectors { label_holder: label_holder.clone(), shown })?;
         Ok(self.vault.put(&NO_JOB, SHOWN, &encode(&known))?)
     }
 }
@@ -87,15 +87,15 @@ impl Member {
 /// Counts one more vector, unless it was counted.
 ///
 /// # Errors
-/// The limit, if it is reached.
+/// How many were shown, if the limit is reached.
 fn count(known: &mut Vec<Shown>, one: Shown, most: Option<u64>) -> Result<(), u64> {
     let before = total(known, &one.label_holder);
     let at = known.iter().position(|s| s.job == one.job);
     if at.is_some_and(|at| known[at].exchange == one.exchange) {
         return Ok(());
     }
-    if let Some(most) = most.filter(|most| before >= *most) {
-        return Err(most);
+    if most.is_some_and(|most| before >= most) {
+        return Err(before);
     }
     match at {
         Some(at) => (known[at].vectors, known[at].exchange) = (known[at].vectors + 1, one.exchange),

@@ -5,13 +5,15 @@ use super::switch::constants;
 use crate::ring::{PRIMES, vectorised};
 use std::fmt;
 
-/// A matrix, ready to be multiplied by encrypted vectors. It keeps its integers, and the transforms of as many response
-/// polynomials as fit the memory it was given.
+/// A matrix, ready to be multiplied by encrypted vectors. It keeps the transforms of as many response polynomials as fit
+/// the memory it was given, and the integers of the others.
 pub struct EncodedMatrix {
     parameters: LinearParameters,
-    columns: Vec<Vec<i32>>,
+    columns: usize,
     /// For each response polynomial the transforms of all its blocks; fewer than there are response polynomials.
     transforms: Vec<Vec<u64>>,
+    /// The columns of the others.
+    rest: Vec<Vec<i32>>,
 }
 
 impl EncodedMatrix {
@@ -42,8 +44,9 @@ impl EncodedMatrix {
         };
         Ok(Self {
             parameters: *parameters,
+            columns: columns.len(),
             transforms: groups[..cached].iter().map(transform).collect(),
-            columns: columns.to_vec(),
+            rest: groups[cached..].concat(),
         })
     }
 
@@ -54,12 +57,7 @@ impl EncodedMatrix {
 
     /// How many columns there are.
     pub fn columns(&self) -> usize {
-        self.columns.len()
-    }
-
-    /// The integers of one block of a column.
-    pub(super) fn entries(&self, column: usize, block: usize) -> &[i32] {
-        &self.columns[column][self.parameters.tiling().block_rows(block)]
+        self.columns
     }
 
     /// How many of the response polynomials have their transforms in memory.
@@ -75,8 +73,8 @@ impl EncodedMatrix {
     /// The transform of one block of a response polynomial whose transforms are not in memory.
     pub(super) fn block<'a>(&self, polynomial: usize, block: usize, scratch: &'a mut Vec<u64>) -> &'a [u64] {
         let width = self.parameters.tiling().columns_per_polynomial();
-        let first = polynomial * width;
-        let columns = &self.columns[first..(first + width).min(self.columns.len())];
+        let first = (polynomial - self.transforms.len()) * width;
+        let columns = &self.rest[first..(first + width).min(self.rest.len())];
         scratch.resize(ELEMENT, 0);
         encode(&self.parameters, columns, block, scratch);
         scratch
@@ -111,6 +109,6 @@ fn encode(parameters: &LinearParameters, columns: &[Vec<i32>], block: usize, ele
 
 impl fmt::Debug for EncodedMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EncodedMatrix({} rows, {} columns)", self.parameters.tiling().rows(), self.columns.len())
+        write!(f, "EncodedMatrix({} rows, {} columns)", self.parameters.tiling().rows(), self.columns)
     }
 }

@@ -35,7 +35,6 @@
 //! [`Tiling::choose`] weighs the two.
 
 mod keys;
-mod last;
 mod matrix;
 mod noise;
 mod parameters;

@@ -1,7 +1,6 @@
 //! B's work: products with the encrypted vector, made to tell A nothing but what they should.
 
 use super::keys::PublicKey;
-use super::last::{Halves, LIMIT};
 use super::matrix::EncodedMatrix;
 use super::noise::{self, Sampler, Secret, secret_seed, transform_shifted};
 use super::parameters::{DEGREE, ELEMENT, FLOOD_BITS, LIMBS, LinearError};
@@ -10,7 +9,7 @@ use super::switch::{self, Constants, constants};
 use super::vector::EncryptedVector;
 use crate::prg::SecretStream;
 use crate::ring::kernels::{self, STRIP};
-use crate::ring::{NOISE_BOUND, PRIMES, RESIDUE_BITS};
+use crate::ring::{PRIMES, RESIDUE_BITS};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use zeroize::{Zeroize, Zeroizing};
@@ -82,8 +81,6 @@ pub(super) struct Product<'a> {
     key: &'a PublicKey,
     /// The `a` parts of the vector.
     a: Vec<u64>,
-    /// The `b` parts of the vector, and of the key the other way round, by coefficients: where polynomials have one column.
-    b: Option<(Halves, Halves)>,
     masking: Masking,
     hiding: Hiding,
     key_seed: Secret,
@@ -98,7 +95,6 @@ pub(super) struct Scratch {
     pub b: Vec<u64>,
     transform: Vec<u64>,
     small: Zeroizing<Vec<u64>>,
-    signed: Zeroizing<Vec<i32>>,
     key: Zeroizing<Vec<u64>>,
     sampler: Box<Sampler>,
 }
@@ -110,7 +106,6 @@ impl Scratch {
             b: vec![0; ELEMENT],
             transform: Vec::new(),
             small: Zeroizing::new(vec![0; DEGREE]),
-            signed: Zeroizing::new(vec![0; DEGREE]),
             key: Zeroizing::new(vec![0; ELEMENT]),
             sampler: Sampler::new(),
         }
@@ -135,8 +130,6 @@ impl<'a> Product<'a> {
         hiding: Hiding,
     ) -> Self {
         let digest = vector.digest();
-        let parameters = matrix.parameters();
-        let single = parameters.tiling().columns_per_polynomial() == 1 && parameters.largest_entry() < LIMIT;
         let secret = |purpose| secret_seed(purpose, seed, |transcript| transcript.digest(&digest));
         Self {
             constants: constants(),
@@ -144,7 +137,6 @@ impl<'a> Product<'a> {
             vector,
             key,
             a: vector.expand(),
-            b: single.then(|| (Halves::of(vector.b(), false), Halves::of(&key.b, true))),
             masking,
             hiding,
             key_seed: secret("one-time key"),
@@ -166,78 +158,44 @@ impl<'a> Product<'a> {
         }
     }
 
-    /// Both parts of a response polynomial, by coefficients: residues of `x` times the cofactor of the prime. Of the `b` part
-    /// of a polynomial with one column only the last coefficients are made.
+    /// Both parts of a response polynomial, by coefficients: residues of `x` times the cofactor of the prime.
     pub fn accumulate(&self, polynomial: usize, scratch: &mut Scratch) {
         let ring = self.constants.ring;
-        let Scratch { a, b, transform, small, signed, key, sampler } = scratch;
-        let whole = self.b.is_none();
+        let Scratch { a, b, transform, small, key, sampler } = scratch;
         a.fill(0);
         b.fill(0);
         if let Some(plain) = self.matrix.cached(polynomial) {
-            self.accumulate_cached(plain, a, whole.then_some(&mut *b));
+            self.accumulate_cached(plain, a, b);
         } else {
             for block in 0..self.matrix.parameters().tiling().blocks() {
                 let (plain, range) = (self.matrix.block(polynomial, block, transform), element(block));
                 multiply_add(self.constants, a, &self.a[range.clone()], plain);
-                if whole {
-                    multiply_add(self.constants, b, &self.vector.b()[range], plain);
-                }
+                multiply_add(self.constants, b, &self.vector.b()[range], plain);
             }
         }
         if self.hiding.encryption_of_zero {
             sampler.polynomial(&mut SecretStream::new(&self.key_seed, polynomial as u64), small);
             transform_shifted(ring, small, key);
             multiply_add(self.constants, a, &self.key.a, key);
-            if whole {
-                multiply_add(self.constants, b, &self.key.b, key);
-            }
+            multiply_add(self.constants, b, &self.key.b, key);
         }
-        let inverse = |part: &mut [u64]| {
+        for part in [a, b] {
             for (l, residues) in part.chunks_exact_mut(DEGREE).enumerate() {
                 ring.inverse_scaled(l, residues, &self.constants.scales[l]);
             }
-        };
-        inverse(a);
-        match &self.b {
-            None => inverse(b),
-            Some(halves) => self.last_coefficients(polynomial, halves, small, signed, b),
-        }
-    }
-
-    /// The last coefficient of the `b` part modulo each prime, times its cofactor.
-    fn last_coefficients(
-        &self,
-        column: usize,
-        (vector, key): &(Halves, Halves),
-        small: &[u64],
-        signed: &mut [i32],
-        b: &mut [u64],
-    ) {
-        signed.iter_mut().zip(small).for_each(|(signed, small)| *signed = *small as i32 - NOISE_BOUND as i32);
-        for (l, p) in (0..LIMBS).map(|l| (l, PRIMES[l])) {
-            let blocks = 0..self.matrix.parameters().tiling().blocks();
-            let mut sum = blocks.fold(0, |sum, k| sum + vector.inner(k, l, self.matrix.entries(column, k)) as u128);
-            if self.hiding.encryption_of_zero {
-                sum += u128::from(key.inner(0, l, signed));
-            }
-            let sum = (sum % u128::from(p)) as u64;
-            b[l * DEGREE + DEGREE - 1] = kernels::mul_mod(sum, self.constants.cofactors[l], p);
         }
     }
 
     /// Adds the products of the blocks from transforms in memory: one prime after another, so that the sums stay in the
     /// second-level cache. (In the first level they are slower: what streams past them comes in too small pieces.)
-    fn accumulate_cached(&self, plain: &[u64], a: &mut [u64], mut b: Option<&mut Vec<u64>>) {
-        for (l, a) in a.chunks_exact_mut(DEGREE).enumerate() {
+    fn accumulate_cached(&self, plain: &[u64], a: &mut [u64], b: &mut [u64]) {
+        let sums = a.chunks_exact_mut(DEGREE).zip(b.chunks_exact_mut(DEGREE));
+        for (l, (a, b)) in sums.enumerate() {
             for block in 0..self.matrix.parameters().tiling().blocks() {
                 let start = block * ELEMENT + l * DEGREE;
                 let (piece, ring) = (start..start + DEGREE, self.constants.ring);
                 ring.mul_accumulate(l, a, &self.a[piece.clone()], &plain[piece.clone()]);
-                if let Some(b) = &mut b {
-                    let sums = &mut b[l * DEGREE..(l + 1) * DEGREE];
-                    ring.mul_accumulate(l, sums, &self.vector.b()[piece.clone()], &plain[piece]);
-                }
+                ring.mul_accumulate(l, b, &self.vector.b()[piece.clone()], &plain[piece]);
             }
         }
     }

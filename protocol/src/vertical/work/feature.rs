@@ -52,6 +52,8 @@ pub(super) struct Feature {
     start: Vec<(String, f64)>,
     /// Passes so far.
     pass: usize,
+    /// The pass after which it looked at its coefficients last.
+    reviewed_at: usize,
     /// Most directions that it sends; see [`Context::most_passes`].
     most: Option<usize>,
     /// The next exchange is the label holder's.
@@ -122,6 +124,7 @@ impl Feature {
             batch: None,
             start: Vec::new(),
             pass: 0,
+            reviewed_at: 0,
             most: None,
             waits: false,
             phase: Phase::Opening,
@@ -303,7 +306,7 @@ impl Feature {
     }
 
     /// Looks at its coefficients: says how many columns contradict, and offers to go on without them.
-    fn review(self, c: &mut Context<'_>, ready: Box<Ready>, above: f64) -> Result<Turn<Self>, StepError> {
+    fn review(mut self, c: &mut Context<'_>, ready: Box<Ready>, above: f64) -> Result<Turn<Self>, StepError> {
         let a = c.label_holder;
         if !c.options.reviews() {
             return Err(c.peer(a, "it asks for a review, which this job has none of"));
@@ -311,7 +314,11 @@ impl Feature {
         if ![selection::CONTRADICTION, selection::CLEAR_CONTRADICTION].contains(&above) {
             return Err(c.peer(a, "it asks for a review by another measure than there is"));
         }
-        let review = ready.holder.review(above).map_err(|e| c.own(e))?;
+        // Reviews of combinations that follow no direction would tell more than the fit does.
+        if std::mem::replace(&mut self.reviewed_at, self.pass) == self.pass {
+            return Err(c.peer(a, "it asks for a review where nothing was learned since the last one"));
+        }
+        let review = ready.holder.review(above).map_err(|e| c.peer(a, e))?;
         let (mut state, mut direction) = (None, None);
         // What a sole holder that drops nothing would send is a combination of what it has sent.
         if !review.dropped.is_empty() || c.feature_holders().len() > 1 {
@@ -350,6 +357,14 @@ impl Feature {
     fn first_direction(mut self, c: &mut Context<'_>, mut ready: Box<Ready>) -> Result<Turn<Self>, StepError> {
         let earlier = |column: &String| self.start.iter().find(|(name, _)| name == column).map_or(0.0, |(_, w)| *w);
         let start: Vec<f64> = self.encoder(c)?.names().iter().map(earlier).collect();
+        if c.most_passes(start.len()) == Some(1) {
+            return Err(c.job(format!(
+                "{}: a sole feature holder with {} columns sends one direction, which the earlier model would use up; leave out \
+                 vertical.fit.warm_start, or name three columns or more",
+                c.name(c.me()),
+                start.len()
+            )));
+        }
         let direction = ready.holder.start(start).map_err(|e| c.own(e))?;
         self.state = Some(ready.holder.state().clone());
         self.offer(c, ready, &direction)
@@ -476,7 +491,7 @@ impl Feature {
             if scaled.abs() < 2f64.powi(118) {
                 Ok(scaled as i128)
             } else {
-                Err(c.own("a product of directions is too large: raise fit.ridge"))
+                Err(c.own("a product of directions is too large: raise vertical.regression.ridge"))
             }
         };
         let scalars: Vec<i128> = direction.scalars.iter().map(wide).collect::<Result<_, _>>()?;
