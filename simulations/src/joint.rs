@@ -30,10 +30,13 @@ use crate::baseline::Figures;
 /// Bits after the point of a residual in a comparison; a job takes as many as its noise leaves room for, here 24.
 const RESIDUAL_BITS: u32 = 24;
 
+/// Name of the pooled model with the columns too that the joint one left out, whatever their signs.
+pub const EVERY_COLUMN: &str = "pooled, every column";
+
 /// One model of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JointModel {
-    /// `bank alone`, `bank + tax`, `joint`, `pooled`.
+    /// `bank alone`, `bank + tax`, `joint`, `pooled`, and [`EVERY_COLUMN`].
     pub name: String,
     /// Whose columns it uses, the label holder first.
     pub parties: Vec<PartyId>,
@@ -48,7 +51,8 @@ pub struct JointModel {
 /// The models, all on the same test firms: those that every party has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JointComparison {
-    /// Label holder alone, with each other, the joint model, the pooled one.
+    /// Label holder alone, with each other, the joint model, the pooled one with the same columns; if columns were left out,
+    /// the one with all of them.
     pub models: Vec<JointModel>,
     /// Common firms to learn from.
     pub train_firms: u64,
@@ -122,7 +126,8 @@ impl JointComparison {
     /// nothing.
     pub fn share_of_gain(&self) -> Option<f64> {
         let auc = |m: &JointModel| m.figures.auc;
-        let (alone, joint, pooled) = (self.models.first()?, self.model("joint")?, self.model("pooled")?);
+        let (alone, joint) = (self.models.first()?, self.model("joint")?);
+        let pooled = self.model(EVERY_COLUMN).or_else(|| self.model("pooled"))?;
         let gain = auc(pooled) - auc(alone);
         (gain > 0.0).then(|| (auc(joint) - auc(alone)) / gain)
     }
@@ -155,6 +160,11 @@ pub fn compare(
     // Which columns stand a review depends on how far a fit had come then: the pooled fit has the columns that stood it.
     let pooled = together.fit(options, &all, &Columns::Kept(learned))?;
     models.push(together.rank("pooled".to_owned(), &pooled.blocks)?);
+    let every = together.fit(options, &all, &Columns::All)?;
+    let columns = |blocks: &[(PartyId, Block)]| blocks.iter().map(|(_, b)| b.columns.len()).sum::<usize>();
+    if columns(&every.blocks) > columns(&pooled.blocks) {
+        models.push(together.rank(EVERY_COLUMN.to_owned(), &every.blocks)?);
+    }
     Ok(JointComparison {
         models,
         train_firms: together.train.len() as u64,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
-use haihe_simulations::joint::{JointComparison, JointModel};
+use haihe_simulations::joint::{EVERY_COLUMN, JointComparison, JointModel};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -100,6 +100,7 @@ fn models(report: &JointReport, comparison: &JointComparison) -> String {
         let name = match m.name.as_str() {
             "joint" => format!("all {all} jointly"),
             "pooled" => "pooled *".to_owned(),
+            EVERY_COLUMN => "pooled, any sign *".to_owned(),
             name => name.to_owned(),
         };
         let figure = |x: f64| format!("{x:.4}");
@@ -142,7 +143,11 @@ pub fn tables(report: &JointReport, comparison: &JointComparison, course: &Cours
         comparison.test_bad,
         models(report, comparison)
     );
-    text.push_str("* all columns in one place, which the demo has and no federation could\n");
+    text.push_str("* in one place, which the demo has and no federation could");
+    if comparison.model(EVERY_COLUMN).is_some() {
+        text.push_str("; any sign: with the columns that contradict their evidence");
+    }
+    text.push('\n');
     if let Some((joint, alone)) = comparison.model("joint").zip(comparison.models.first()) {
         text.push_str(&format!("gain over {}: AUC {:+.4}", alone.name, joint.figures.auc - alone.figures.auc));
         if let Some(share) = comparison.share_of_gain() {

@@ -3,6 +3,7 @@
 use askama::Template;
 use haihe_models::{export::Term, vertical::Status};
 use haihe_protocol::vertical::{Encoding, work::Comparison};
+use haihe_simulations::joint::EVERY_COLUMN;
 
 use super::{
     super::{
@@ -253,7 +254,8 @@ fn model_name(report: &JointReport, name: &str) -> Note {
     let holder = report.label_holder().as_str();
     match name {
         "joint" => both(format!("All {} jointly", report.holders.len()), format!("{} 方联合", report.holders.len())),
-        "pooled" => both("Pooled (all columns in one place)", "集中（全部列）"),
+        "pooled" => both("Pooled (the same columns in one place)", "集中（相同列）"),
+        EVERY_COLUMN => both("Pooled, any sign (every column in one place)", "集中，不限符号（全部列）"),
         _ if name == format!("{holder} alone") => both(name, "标签方单独"),
         _ => both(name, "两方联合"),
     }
