@@ -124,7 +124,7 @@ impl Worker {
 /// The own rows of a job, in the form that its kind needs.
 pub(super) enum Data {
     /// Of a job made of sums, with what was made of them in earlier rounds.
-    Rows(Loaded, EncodedRows),
+    Rows(Box<Loaded>, EncodedRows),
     /// Of a vertical job.
     Firms(Firms),
 }
@@ -134,7 +134,7 @@ impl Data {
     pub(super) fn of(spec: &JobSpec, loaded: Loaded) -> Self {
         match spec.vertical {
             Some(_) => Data::Firms(Firms { keys: loaded.keys, table: loaded.table }),
-            None => Data::Rows(loaded, EncodedRows::default()),
+            None => Data::Rows(Box::new(loaded), EncodedRows::default()),
         }
     }
 }

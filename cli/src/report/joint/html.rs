@@ -255,7 +255,7 @@ fn model_name(report: &JointReport, name: &str) -> Note {
     match name {
         "joint" => both(format!("All {} jointly", report.holders.len()), format!("{} 方联合", report.holders.len())),
         "pooled" => both("Pooled (the same columns in one place)", "集中（相同列）"),
-        EVERY_COLUMN => both("Pooled, any sign (every column in one place)", "集中，不限符号（全部列）"),
+        EVERY_COLUMN => both("Pooled, any sign (all columns)", "集中，不限符号"),
         _ if name == format!("{holder} alone") => both(name, "标签方单独"),
         _ => both(name, "两方联合"),
     }

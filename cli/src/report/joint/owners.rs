@@ -23,6 +23,8 @@ pub(super) struct OwnerView {
     pub(super) base: Option<String>,
     pub(super) offered: u32,
     pub(super) variables: Vec<VariableView>,
+    /// A column's evidence is turned around.
+    pub(super) reversed: bool,
     /// Columns that take no part, and why.
     pub(super) dropped: Vec<(String, Note)>,
 }
@@ -84,6 +86,7 @@ fn view(report: &JointReport, owner: &OwnerPart, largest: &Largest) -> Option<Ow
         base: holder.label_holder.then(|| fixed(owner.block.base_points(scaling), 0)),
         offered: holder.columns,
         variables,
+        reversed: owner.block.columns.iter().any(|t| binning(t).is_some() && t.coefficient > 0),
         dropped: owner.block.dropped.iter().map(|d| (d.column.clone(), words::dropped(&d.reason))).collect(),
     })
 }
