@@ -69,9 +69,10 @@ impl SealingKey {
 
 impl PairKey {
     fn cipher(&self, context: &Digest) -> ChaCha20Poly1305 {
-        let mut key = *Transcript::new("haihe/v1/message-key").digest(context).bytes(&self.0).finish().as_bytes();
-        let cipher = ChaCha20Poly1305::new(&key.into());
-        key.zeroize();
+        let digest = Transcript::new("haihe/v1/message-key").digest(context).bytes(&self.0).finish();
+        let mut key = chacha20poly1305::Key::from(*digest.as_bytes());
+        let cipher = ChaCha20Poly1305::new(&key);
+        key.as_mut_slice().zeroize();
         cipher
     }
 
